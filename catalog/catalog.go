@@ -1,0 +1,114 @@
+// Package catalog holds what exists: immutable snapshots of schemas and
+// relations, and pg_catalog and information_schema as relations over a snapshot.
+package catalog
+
+import (
+	"streamsql/internal/types"
+	"streamsql/internal/vec"
+)
+
+// RelKind says what a relation is.
+type RelKind uint8
+
+// The relation kinds, with pg_class.relkind in parentheses.
+const (
+	Table   RelKind = iota + 1 // rows are kept (r)
+	Source                     // rows flow through (f)
+	View                       // a stored query (v)
+	MatView                    // a continuously maintained query (m)
+	Sink                       // (f, not shown by default)
+	Index                      // of a primary key (i)
+	System                     // pg_catalog, information_schema, sys (r or v)
+)
+
+func (k RelKind) String() string {
+	return [...]string{"", "table", "source", "view", "materialized view", "sink", "index", "system relation"}[k]
+}
+
+// Column is a column of a relation.
+type Column struct {
+	Name      string
+	Type      types.T
+	NotNull   bool
+	Default   string // SQL text, "" none
+	Generated string // SQL text of GENERATED ALWAYS AS, "" none
+	Identity  string // "", "always", "by default"
+	Comment   string
+}
+
+// Watermark declares the event-time column of a relation and the expression whose
+// prefix maximum is its watermark.
+type Watermark struct {
+	Column int    // index into Columns
+	Expr   string // SQL text over the relation's columns; "" is the column itself
+}
+
+// Relation is a table, source, view or sink. It is immutable: DDL makes a new one.
+type Relation struct {
+	OID            uint32
+	TypeOID        uint32 // its row type
+	Schema         string
+	Name           string
+	Kind           RelKind
+	Columns        []Column
+	PrimaryKey     []int // indexes into Columns; nil none
+	PrimaryKeyName string
+	PrimaryKeyOID  uint32
+	AppendOnly     bool
+	Watermark      *Watermark
+	Options        []Option // of WITH, in order
+	Definition     string   // of views and sinks: the query's text
+	Owner          string
+	Comment        string
+	// Depends lists the OIDs of the relations that the definition reads.
+	Depends []uint32
+	// Key and Retracts are of materialized views: the key that the plan proves, and whether rows may be taken back.
+	Key      []int
+	Retracts bool
+	// Bounded says of a source that its input ends.
+	Bounded bool
+	// Fill gives the rows of a System relation; nil for others.
+	Fill func(v *Viewer, b *vec.Builder) error
+}
+
+// Option is name = value of a WITH clause.
+type Option struct{ Name, Value string }
+
+// Option gives the value of an option, "" and false where it is not set.
+func (r *Relation) Option(name string) (string, bool) {
+	for _, o := range r.Options {
+		if o.Name == name {
+			return o.Value, true
+		}
+	}
+	return "", false
+}
+
+// ColumnIndex finds a column by name, -1 if there is none.
+func (r *Relation) ColumnIndex(name string) int {
+	for i := range r.Columns {
+		if r.Columns[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// Fields gives the relation's columns as the fields of a batch.
+func (r *Relation) Fields() *vec.Schema {
+	s := &vec.Schema{Fields: make([]vec.Field, len(r.Columns))}
+	for i, c := range r.Columns {
+		s.Fields[i] = vec.Field{Name: c.Name, Type: c.Type}
+	}
+	return s
+}
+
+// Viewer is who looks at the system relations: a snapshot and what only the running engine knows.
+type Viewer struct {
+	Snapshot *Snapshot
+	Database string
+	User     string
+	// Live answers for relations about the running engine (pg_stat_activity, sys.jobs, pg_settings, ...):
+	// it appends the rows of the named relation. May be nil.
+	Live func(relation string, b *vec.Builder) error
+}

@@ -1,0 +1,131 @@
+package catalog
+
+import (
+	"maps"
+	"slices"
+)
+
+// Snapshot is the catalog at one moment. It is immutable; With and Without make changed copies.
+type Snapshot struct {
+	Version   uint64
+	schemas   map[string]uint32
+	relations map[string]map[string]*Relation // schema, name
+	byOID     map[uint32]*Relation
+}
+
+// The schemas that exist in every snapshot, with PostgreSQL's OIDs where it has them.
+const (
+	PgCatalogOID         uint32 = 11
+	PublicOID            uint32 = 2200
+	InformationSchemaOID uint32 = 13000
+	SysOID               uint32 = 13001
+	// FirstUserOID is the first OID given to what users make.
+	FirstUserOID uint32 = 16384
+)
+
+// NewSnapshot gives a catalog with the system schemas and their relations, and an empty public.
+func NewSnapshot(system []*Relation) *Snapshot {
+	s := &Snapshot{
+		schemas: map[string]uint32{"pg_catalog": PgCatalogOID, "public": PublicOID,
+			"information_schema": InformationSchemaOID, "sys": SysOID},
+		relations: map[string]map[string]*Relation{},
+		byOID:     map[uint32]*Relation{},
+	}
+	for _, r := range system {
+		s.put(r)
+	}
+	return s
+}
+
+func (s *Snapshot) put(r *Relation) {
+	if s.relations[r.Schema] == nil {
+		s.relations[r.Schema] = map[string]*Relation{}
+	}
+	s.relations[r.Schema][r.Name] = r
+	s.byOID[r.OID] = r
+}
+
+func (s *Snapshot) clone() *Snapshot {
+	c := &Snapshot{Version: s.Version + 1, schemas: maps.Clone(s.schemas), byOID: maps.Clone(s.byOID),
+		relations: make(map[string]map[string]*Relation, len(s.relations))}
+	for k, v := range s.relations {
+		c.relations[k] = maps.Clone(v)
+	}
+	return c
+}
+
+// With gives a snapshot that also has r, in place of a relation of the same OID or name.
+func (s *Snapshot) With(r *Relation) *Snapshot {
+	c := s.clone()
+	if old := c.byOID[r.OID]; old != nil {
+		delete(c.relations[old.Schema], old.Name)
+	}
+	c.put(r)
+	return c
+}
+
+// Without gives a snapshot that lacks the relations in oids.
+func (s *Snapshot) Without(oids ...uint32) *Snapshot {
+	c := s.clone()
+	for _, oid := range oids {
+		if r := c.byOID[oid]; r != nil {
+			delete(c.relations[r.Schema], r.Name)
+			delete(c.byOID, oid)
+		}
+	}
+	return c
+}
+
+// WithSchema gives a snapshot that also has the schema name.
+func (s *Snapshot) WithSchema(name string, oid uint32) *Snapshot {
+	c := s.clone()
+	c.schemas[name] = oid
+	return c
+}
+
+// WithoutSchema gives a snapshot without the schema name.
+func (s *Snapshot) WithoutSchema(name string) *Snapshot {
+	c := s.clone()
+	delete(c.schemas, name)
+	return c
+}
+
+// SchemaOID gives the OID of a schema.
+func (s *Snapshot) SchemaOID(name string) (uint32, bool) {
+	oid, ok := s.schemas[name]
+	return oid, ok
+}
+
+// Schemas gives the names of all schemas, sorted.
+func (s *Snapshot) Schemas() []string { return slices.Sorted(maps.Keys(s.schemas)) }
+
+// Get finds a relation by schema and name; nil if there is none.
+func (s *Snapshot) Get(schema, name string) *Relation { return s.relations[schema][name] }
+
+// ByOID finds a relation by its OID; nil if there is none.
+func (s *Snapshot) ByOID(oid uint32) *Relation { return s.byOID[oid] }
+
+// Find looks a name up: in schema if it is given, else along the search path, pg_catalog first unless the path names it.
+func (s *Snapshot) Find(schema, name string, path []string) *Relation {
+	if schema != "" {
+		return s.Get(schema, name)
+	}
+	if !slices.Contains(path, "pg_catalog") {
+		if r := s.Get("pg_catalog", name); r != nil {
+			return r
+		}
+	}
+	for _, p := range path {
+		if r := s.Get(p, name); r != nil {
+			return r
+		}
+	}
+	return nil
+}
+
+// Relations gives all relations by OID.
+func (s *Snapshot) Relations() []*Relation {
+	out := slices.Collect(maps.Values(s.byOID))
+	slices.SortFunc(out, func(a, b *Relation) int { return int(a.OID) - int(b.OID) })
+	return out
+}

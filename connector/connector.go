@@ -1,0 +1,93 @@
+// Package connector is where rows come in and go out: the Source and Sink
+// interfaces and the registry. One folder below holds each connector.
+package connector
+
+import (
+	"context"
+
+	"streamsql/internal/types"
+	"streamsql/internal/vec"
+)
+
+// Config is what a source is opened with.
+type Config struct {
+	// Name is the relation's qualified name, for messages.
+	Name string
+	// Columns are the declared columns, in order; Project lists the ones that the query needs.
+	// Batches hold exactly those, in the order of Project.
+	Columns []vec.Field
+	Project []int
+	NotNull []bool // parallel to Columns: NULL there is a bad row
+	Options map[string]string
+	Env     types.Env
+	Alloc   vec.Allocator
+	// BadRow is called for each row that could not be decoded, with its raw bytes. If it
+	// returns an error the source stops with it. nil: the first bad row is an error.
+	BadRow func(raw []byte, where string, err error) error
+}
+
+// Status says how a Poll ended.
+type Status uint8
+
+// The statuses of a poll.
+const (
+	More Status = iota // there may be more at once
+	Idle               // nothing now; poll again in a millisecond or so, or when Wake fires
+	End                // the input has ended (bounded)
+)
+
+// Polled is what a Poll returned besides rows. All rows of one poll are of one partition.
+type Polled struct {
+	Status    Status
+	Partition int
+	// Wait, with Idle, is how long nothing will come for sure (microseconds, 0 unknown).
+	Wait int64
+}
+
+// Offset is a source's position, opaque to all but the source: the next Poll after opening at it gives the row after the last one polled.
+type Offset []byte
+
+// Source gives rows. It is used by one goroutine.
+type Source interface {
+	// Poll appends at most max rows to dst. It may read files, but does not wait for
+	// rows that are not there yet. An error ends the source; it carries the place (file, line).
+	Poll(ctx context.Context, dst *vec.Builder, max int) (Polled, error)
+	// Partitions gives the number of partitions known now, at least 1. Each has its own watermark.
+	Partitions() int
+	// Offset gives the position after the last Poll.
+	Offset() Offset
+	Close() error
+}
+
+// Sink takes rows. Two-phase: Prepare makes everything written so far durable under
+// the epoch but not visible, Commit makes it visible; after a crash the engine
+// repeats Commit of the last prepared epoch, which must be idempotent.
+type Sink interface {
+	Write(b *vec.Batch) error
+	Prepare(epoch uint64) error
+	Commit(epoch uint64) error
+	Close() error
+}
+
+// OptionSpec documents one WITH option of a connector.
+type OptionSpec struct {
+	Name, Doc string
+	Required  bool
+	Default   string
+}
+
+// Connector makes sources (and, later, sinks) from WITH options. Its methods may be called from any goroutine.
+type Connector interface {
+	Name() string
+	// Options lists what may stand in WITH, besides connector itself; anything else is refused (22023) with the nearest name.
+	Options() []OptionSpec
+	// Check validates the options when the relation is created, without needing the input to exist
+	// unless columns must be inferred: values, combinations, names of columns.
+	Check(cfg *Config) error
+	// Infer gives the columns where none were declared.
+	Infer(ctx context.Context, options map[string]string) ([]vec.Field, error)
+	// Bounded reports whether the input ends.
+	Bounded(options map[string]string) bool
+	// Open starts reading at an offset (nil: from the beginning).
+	Open(ctx context.Context, cfg *Config, at Offset) (Source, error)
+}

@@ -1,0 +1,382 @@
+package ast
+
+// Option is name = value in a WITH list; the value is given as text.
+type Option struct {
+	Name     string // lower case, with dots: watermark.idle_timeout
+	Value    string
+	Pos      Pos // of the name
+	ValuePos Pos
+}
+
+// ColumnDef is a column of CREATE TABLE or SOURCE.
+type ColumnDef struct {
+	Name       string
+	Type       TypeName
+	NotNull    bool
+	PrimaryKey bool
+	Unique     bool
+	Default    Expr
+	Check      Expr
+	Generated  Expr   // GENERATED ALWAYS AS (e) STORED
+	Identity   string // "", "always", "by default"
+	Collation  string
+	References *Name
+	// Text of the expressions above as written, for the catalog.
+	DefaultText, GeneratedText, CheckText string
+	Pos                                   Pos
+}
+
+// Watermark is WATERMARK FOR column [AS expr].
+type Watermark struct {
+	Column string
+	Expr   Expr   // nil: the column itself
+	Text   string // of Expr as written
+	Pos    Pos
+}
+
+// Constraint is a table constraint.
+type Constraint struct {
+	Name       string
+	Kind       string // "primary key", "unique", "check", "foreign key"
+	Columns    []string
+	Check      Expr
+	CheckText  string
+	RefTable   *Name
+	RefColumns []string
+	Pos        Pos
+}
+
+// CreateTable is CREATE TABLE or CREATE SOURCE.
+type CreateTable struct {
+	Source      bool
+	Temp        bool
+	IfNotExists bool
+	Name        Name
+	Columns     []ColumnDef // empty: infer from the connector
+	Watermark   *Watermark
+	Constraints []Constraint
+	AppendOnly  bool
+	Options     []Option
+	// As is CREATE TABLE .. AS query; WithNoData its suffix; Names its column list.
+	As         *Query
+	AsText     string
+	Names      []string
+	WithNoData bool
+}
+
+// CreateView is CREATE [MATERIALIZED] VIEW. Text is the query as written.
+type CreateView struct {
+	Materialized bool
+	OrReplace    bool
+	IfNotExists  bool
+	Temp         bool
+	Name         Name
+	Columns      []string
+	Query        *Query
+	Text         string
+	Options      []Option
+	WithNoData   bool
+}
+
+// CreateSink is CREATE SINK.
+type CreateSink struct {
+	IfNotExists bool
+	Name        Name
+	From        *Name
+	Query       *Query
+	Text        string
+	Options     []Option
+}
+
+// CreateSchema is CREATE SCHEMA.
+type CreateSchema struct {
+	IfNotExists bool
+	Name        string
+	Pos         Pos
+}
+
+// CreateIndex is CREATE INDEX, which is accepted.
+type CreateIndex struct {
+	Unique      bool
+	IfNotExists bool
+	Name        string
+	Table       Name
+	Method      string
+	Columns     []OrderItem
+	Pos         Pos
+}
+
+// CreateFunction is CREATE FUNCTION .. LANGUAGE SQL.
+type CreateFunction struct {
+	OrReplace  bool
+	Name       Name
+	ArgNames   []string
+	ArgTypes   []TypeName
+	Returns    TypeName
+	Body       string
+	Language   string
+	Volatility string
+	Strict     bool
+}
+
+// CreateOther is a CREATE of a kind that streamsql does not have yet (TYPE, SEQUENCE, SECRET, CONNECTION, ROLE ..): Kind names it.
+type CreateOther struct {
+	Kind string
+	Name Name
+	Pos  Pos
+}
+
+// Drop is DROP kind names.
+type Drop struct {
+	Kind     string // "table", "source", "view", "materialized view", "sink", "schema", "index", "function", ...
+	Names    []Name
+	IfExists bool
+	Cascade  bool
+	Pos      Pos
+}
+
+// Alter is ALTER of anything: Action says what in lower-case words ("rename to", "rename column", "add column", "owner to", "set schema", ...).
+type Alter struct {
+	Kind     string
+	Name     Name
+	IfExists bool
+	Action   string
+	Column   string
+	NewName  string
+	Def      *ColumnDef
+	Pos      Pos
+}
+
+// Comment is COMMENT ON kind name IS text; Text nil removes it.
+type Comment struct {
+	Kind string // "table", "column", "view", ...
+	Name Name   // of a column: table parts, then the column
+	Text *string
+}
+
+// Insert is INSERT. Query nil is DEFAULT VALUES.
+type Insert struct {
+	With       *With
+	Table      Name
+	Alias      string
+	Columns    []string
+	ColumnPos  []Pos
+	Overriding string
+	Query      *Query
+	OnConflict *OnConflict
+	Returning  []SelectItem
+}
+
+// OnConflict is ON CONFLICT (target) DO NOTHING or DO UPDATE.
+type OnConflict struct {
+	Columns    []string
+	Constraint string
+	DoNothing  bool
+	Set        []Assignment
+	Where      Expr
+	Pos        Pos
+}
+
+// Assignment is column = value; several Columns take a row or a subquery.
+type Assignment struct {
+	Columns []string
+	Value   Expr
+	Pos     Pos
+}
+
+// Update is UPDATE.
+type Update struct {
+	With      *With
+	Table     Name
+	Alias     string
+	Set       []Assignment
+	From      []FromItem
+	Where     Expr
+	Returning []SelectItem
+}
+
+// Delete is DELETE.
+type Delete struct {
+	With      *With
+	Table     Name
+	Alias     string
+	Using     []FromItem
+	Where     Expr
+	Returning []SelectItem
+}
+
+// Truncate is TRUNCATE.
+type Truncate struct {
+	Names   []Name
+	Cascade bool
+}
+
+// Copy is COPY. Exactly one of Table, Query and Subscribe is set.
+type Copy struct {
+	Table                   *Name
+	Columns                 []string
+	Query                   *Query
+	Subscribe               *Subscribe
+	From                    bool   // COPY FROM
+	File                    string // "" is STDIN or STDOUT
+	Program                 bool
+	Format                  string // "text", "csv", "binary"
+	Delimiter               string // "" default
+	Null                    *string
+	Header                  string // "", "true", "match"
+	Quote                   string
+	Escape                  string
+	ForceQuote              []string // "*" for all
+	ForceNull, ForceNotNull []string
+	Encoding                string
+	Where                   Expr
+	Pos                     Pos
+}
+
+// Subscribe is SUBSCRIBE [TO] relation or (query).
+type Subscribe struct {
+	Relation *Name
+	Query    *Query
+	Snapshot *bool
+	Progress *bool
+	AsOf     Expr
+	UpTo     Expr
+	Pos      Pos
+}
+
+// Declare is DECLARE name CURSOR FOR query. Exactly one of Query and Subscribe is set.
+type Declare struct {
+	Name      string
+	Binary    bool
+	Scroll    *bool
+	Hold      bool
+	Query     *Query
+	Subscribe *Subscribe
+	Pos       Pos
+}
+
+// Fetch is FETCH or MOVE.
+type Fetch struct {
+	Move      bool
+	Direction string // "next", "forward", "prior", "backward", "first", "last", "absolute", "relative"
+	Count     int64  // with forward and backward; -1 is ALL
+	Cursor    string
+	Timeout   string // of WITH (timeout = ..), "" if not given
+	Pos       Pos
+}
+
+// CloseCursor is CLOSE name; "" is CLOSE ALL.
+type CloseCursor struct{ Name string }
+
+// Prepare is PREPARE name (types) AS statement.
+type Prepare struct {
+	Name  string
+	Types []TypeName
+	Stmt  Stmt
+	Text  string // of the statement
+	Pos   Pos
+}
+
+// Execute is EXECUTE name (args).
+type Execute struct {
+	Name string
+	Args []Expr
+	Pos  Pos
+}
+
+// Deallocate is DEALLOCATE name; "" is ALL.
+type Deallocate struct{ Name string }
+
+// Transaction is BEGIN, COMMIT, ROLLBACK, SAVEPOINT, RELEASE, ROLLBACK TO and SET TRANSACTION.
+type Transaction struct {
+	Kind      string // "begin", "commit", "rollback", "savepoint", "release", "rollback to", "set transaction", "set session characteristics"
+	Savepoint string
+	Isolation string // lower case, "" if not given
+	ReadOnly  *bool
+	Chain     bool
+}
+
+// Set is SET and RESET. Values are given as text; Default for SET x TO DEFAULT and RESET x; Name "all" for RESET ALL.
+type Set struct {
+	Name    string // lower case
+	Values  []string
+	Default bool
+	Local   bool
+	Pos     Pos
+}
+
+// Show is SHOW name ("all" for ALL; "tables", "sources", "views", "materialized views", "sinks", "jobs" list objects).
+type Show struct {
+	Name string
+	Pos  Pos
+}
+
+// Discard is DISCARD what.
+type Discard struct{ What string }
+
+// Explain is EXPLAIN.
+type Explain struct {
+	Analyze bool
+	Verbose bool
+	Format  string // "text" or "json"
+	Options map[string]string
+	Stmt    Stmt
+	Pos     Pos
+}
+
+// Refresh is REFRESH MATERIALIZED VIEW, which is accepted.
+type Refresh struct{ Name Name }
+
+// Grant is GRANT or REVOKE.
+type Grant struct {
+	Revoke     bool
+	Privileges []string
+	Kind       string
+	Objects    []Name
+	Roles      []string
+}
+
+// Listen is LISTEN, UNLISTEN or NOTIFY.
+type Listen struct{ Kind, Channel, Payload string }
+
+// Pause is PAUSE or RESUME of a view.
+type Pause struct {
+	Resume bool
+	Name   Name
+}
+
+// NoOp is a statement that is accepted and does nothing (LOCK, ANALYZE, VACUUM, CHECKPOINT, SECURITY LABEL ..). Tag is its command tag.
+type NoOp struct{ Tag string }
+
+func (*CreateTable) stmt()    {}
+func (*CreateView) stmt()     {}
+func (*CreateSink) stmt()     {}
+func (*CreateSchema) stmt()   {}
+func (*CreateIndex) stmt()    {}
+func (*CreateFunction) stmt() {}
+func (*CreateOther) stmt()    {}
+func (*Drop) stmt()           {}
+func (*Alter) stmt()          {}
+func (*Comment) stmt()        {}
+func (*Insert) stmt()         {}
+func (*Update) stmt()         {}
+func (*Delete) stmt()         {}
+func (*Truncate) stmt()       {}
+func (*Copy) stmt()           {}
+func (*Subscribe) stmt()      {}
+func (*Declare) stmt()        {}
+func (*Fetch) stmt()          {}
+func (*CloseCursor) stmt()    {}
+func (*Prepare) stmt()        {}
+func (*Execute) stmt()        {}
+func (*Deallocate) stmt()     {}
+func (*Transaction) stmt()    {}
+func (*Set) stmt()            {}
+func (*Show) stmt()           {}
+func (*Discard) stmt()        {}
+func (*Explain) stmt()        {}
+func (*Refresh) stmt()        {}
+func (*Grant) stmt()          {}
+func (*Listen) stmt()         {}
+func (*Pause) stmt()          {}
+func (*NoOp) stmt()           {}
