@@ -39,6 +39,9 @@ type base struct {
 func (b *base) Schema() *vec.Schema { return b.schema }
 func (b *base) Props() *Props       { return &b.props }
 
+// Describe sets the schema and properties of a node that is being made. Nodes are immutable once planned.
+func (b *base) Describe(s *vec.Schema, p Props) { b.schema, b.props = s, p }
+
 // Scan reads the columns Cols of a relation (not of a view, which is expanded).
 type Scan struct {
 	base
