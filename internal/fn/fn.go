@@ -85,6 +85,10 @@ type Func struct {
 	Commute string // operators: the name of the commutator
 	Negate  string
 	Doc     string
+
+	// bind makes the kernel of one call, for functions that must know the types of
+	// polymorphic arguments; arrayBind that of a call with VARIADIC.
+	bind, arrayBind func(args []types.T, ret types.T) Kernel
 }
 
 // AggOptions says how an aggregate will be fed.
@@ -155,4 +159,6 @@ type Cast struct {
 	Kernel   func(c *Ctx, in, out *vec.Vec, n int, mod int32, explicit bool)
 	// Binary says that the representation is the same and no kernel is needed (but for the modifier).
 	Binary bool
+
+	modDone bool // Kernel applies the modifier itself
 }

@@ -85,7 +85,7 @@ func appendDecimal(out *vec.Vec, d types.Decimal) { out.EndBytes(d.Append(out.Da
 
 // skip passes over a row that is not computed: a variable-width column gets an empty NULL.
 func skip(out *vec.Vec) {
-	if out.Off != nil {
+	if variable(out.Kind) {
 		out.AppendNull()
 	}
 }
@@ -195,7 +195,7 @@ func row3e[A, B, D, R value](f func(c *Ctx, a A, b B, d D) (R, error)) Kernel {
 func rowD(f func(c *Ctx, a []types.Datum) (types.Datum, error), strict bool) Kernel {
 	return func(c *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 		row := make([]types.Datum, len(args))
-		fixed := out.Off == nil
+		fixed := !variable(out.Kind)
 		for i := range n {
 			if strict && anyNull(args, i) || failed(args, i) {
 				skip(out)

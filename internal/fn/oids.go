@@ -1,0 +1,3 @@
+package fn
+
+var procOIDs, opOIDs = map[string]uint32{}, map[string]uint32{}

@@ -1,0 +1,300 @@
+package fn
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+
+	"streamsql/internal/pgerr"
+	"streamsql/internal/vec"
+)
+
+var errLikeEscape = pgerr.New(pgerr.InvalidEscapeSequence, "LIKE pattern must not end with escape character")
+
+// likePattern is a LIKE pattern taken apart: literal pieces between runs of %.
+// Most patterns need no more than a prefix, a suffix or a substring search.
+type likePattern struct {
+	fold   bool
+	pieces []likePiece
+	// anchored ends: the pattern does not start (end) with %.
+	head, tail bool
+	err        error
+}
+
+// likePiece is text between %s; any lists the byte offsets in text where _ stands (text has a zero byte there).
+type likePiece struct {
+	text []byte
+	any  []bool // per byte, nil where the piece has no _
+}
+
+func compileLike(p []byte, fold bool) *likePattern {
+	l := &likePattern{fold: fold, head: true, tail: true}
+	if fold {
+		p = bytes.ToLower(p)
+	}
+	var cur likePiece
+	flush := func() {
+		if len(cur.text) > 0 {
+			l.pieces = append(l.pieces, cur)
+		}
+		cur = likePiece{}
+	}
+	lit := func(c byte, any bool) {
+		if any && cur.any == nil {
+			cur.any = make([]bool, len(cur.text))
+		}
+		cur.text = append(cur.text, c)
+		if cur.any != nil {
+			cur.any = append(cur.any, any)
+		}
+	}
+	for i := 0; i < len(p); i++ {
+		switch c := p[i]; c {
+		case '%':
+			if len(l.pieces) == 0 && len(cur.text) == 0 {
+				l.head = false
+			}
+			flush()
+			l.tail = false
+			continue
+		case '_':
+			lit(0, true)
+		case '\\':
+			i++
+			if i == len(p) {
+				l.err = errLikeEscape
+				return l
+			}
+			lit(p[i], false)
+		default:
+			lit(c, false)
+		}
+		l.tail = true
+	}
+	flush()
+	return l
+}
+
+// matchAt matches piece p at the start of s and gives the bytes it took, -1 for none.
+func (p *likePiece) matchAt(s []byte) int {
+	if p.any == nil {
+		if bytes.HasPrefix(s, p.text) {
+			return len(p.text)
+		}
+		return -1
+	}
+	at := 0
+	for i, c := range p.text {
+		if at >= len(s) {
+			return -1
+		}
+		if p.any[i] {
+			_, w := utf8.DecodeRune(s[at:])
+			at += w
+			continue
+		}
+		if s[at] != c {
+			return -1
+		}
+		at++
+	}
+	return at
+}
+
+// find gives where p first matches in s and the end of the match, -1 for nowhere.
+func (p *likePiece) find(s []byte) (int, int) {
+	if p.any == nil {
+		i := bytes.Index(s, p.text)
+		return i, i + len(p.text)
+	}
+	for i := 0; i <= len(s); {
+		if n := p.matchAt(s[i:]); n >= 0 {
+			return i, i + n
+		}
+		if i == len(s) {
+			break
+		}
+		_, w := utf8.DecodeRune(s[i:])
+		i += w
+	}
+	return -1, -1
+}
+
+// matchEnd reports whether p matches at the very end of s.
+func (p *likePiece) matchEnd(s []byte) bool {
+	if p.any == nil {
+		return bytes.HasSuffix(s, p.text)
+	}
+	for i := 0; i <= len(s); {
+		if n := p.matchAt(s[i:]); n >= 0 && i+n == len(s) {
+			return true
+		}
+		if i == len(s) {
+			break
+		}
+		_, w := utf8.DecodeRune(s[i:])
+		i += w
+	}
+	return false
+}
+
+func (l *likePattern) match(s []byte) bool {
+	if l.fold {
+		s = bytes.ToLower(s)
+	}
+	ps := l.pieces
+	if len(ps) == 0 {
+		return !l.head || !l.tail || len(s) == 0
+	}
+	if len(ps) == 1 && l.head && l.tail {
+		return ps[0].matchAt(s) == len(s)
+	}
+	if l.head {
+		n := ps[0].matchAt(s)
+		if n < 0 {
+			return false
+		}
+		s, ps = s[n:], ps[1:]
+	}
+	last := len(ps)
+	if l.tail {
+		last--
+	}
+	for i := range last {
+		_, end := ps[i].find(s)
+		if end < 0 {
+			return false
+		}
+		s = s[end:]
+	}
+	return !l.tail || last < 0 || ps[last].matchEnd(s)
+}
+
+// likeKernel compiles a constant pattern once, others whenever they change.
+func likeKernel(fold, negate bool) Kernel {
+	return func(_ *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
+		var l *likePattern
+		var last []byte
+		for i := range n {
+			if out.IsNull(i) {
+				continue
+			}
+			if p := args[1].Bytes(i); l == nil || !args[1].Const && !bytes.Equal(p, last) {
+				l, last = compileLike(p, fold), p
+			}
+			if l.err != nil {
+				out.Fail(i, l.err)
+				continue
+			}
+			out.Bools[i] = l.match(args[0].Bytes(i)) != negate
+		}
+	}
+}
+
+// likeEscape rewrites a pattern with another escape character to one with a backslash: like_escape.
+func likeEscape(_ *Ctx, p, esc string) (string, error) {
+	if utf8.RuneCountInString(esc) > 1 {
+		return "", pgerr.New(pgerr.InvalidEscapeSequence, "invalid escape string").
+			WithHint("Escape string must be empty or one character.")
+	}
+	if esc == `\` {
+		return p, nil
+	}
+	if esc == "" {
+		return strings.ReplaceAll(p, `\`, `\\`), nil
+	}
+	var b strings.Builder
+	e, _ := utf8.DecodeRuneInString(esc)
+	escaped := false
+	for _, r := range p {
+		switch {
+		case r == e && !escaped:
+			b.WriteByte('\\')
+			escaped = true
+			continue
+		case r == '\\' && !escaped:
+			b.WriteString(`\\`)
+		default:
+			b.WriteRune(r)
+		}
+		escaped = false
+	}
+	return b.String(), nil
+}
+
+// similarToRegexp translates a SIMILAR TO pattern to a regular expression: similar_to_escape.
+func similarToRegexp(p, esc string) (string, error) {
+	if utf8.RuneCountInString(esc) > 1 {
+		return "", pgerr.New(pgerr.InvalidEscapeSequence, "invalid escape string").
+			WithHint("Escape string must be empty or one character.")
+	}
+	e, _ := utf8.DecodeRuneInString(esc)
+	var b strings.Builder
+	b.WriteString("^(?:")
+	escaped, class, parts := false, false, 0
+	for _, r := range p {
+		switch {
+		case escaped:
+			switch {
+			case r == '"' && !class:
+				// SUBSTRING(s SIMILAR 'a#"b#"c'): the middle part is what matters.
+				if parts == 0 {
+					b.WriteString("){1,1}?(")
+				} else if parts == 1 {
+					b.WriteString("){1,1}(?:")
+				} else {
+					return "", pgerr.New("2200C", "SQL regular expression may not contain more than two escape-double-quote separators")
+				}
+				parts++
+			default:
+				b.WriteByte('\\')
+				b.WriteRune(r)
+			}
+			escaped = false
+		case r == e && esc != "":
+			escaped = true
+		case class:
+			if r == '\\' {
+				b.WriteByte('\\')
+			}
+			b.WriteRune(r)
+			class = r != ']'
+		case r == '[':
+			b.WriteRune(r)
+			class = true
+		case r == '%':
+			b.WriteString(".*")
+		case r == '_':
+			b.WriteByte('.')
+		case r == '(':
+			b.WriteString("(?:")
+		case r == '\\' || r == '.' || r == '^' || r == '$':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteString(")$")
+	return b.String(), nil
+}
+
+func init() {
+	for _, l := range []struct {
+		sym, name    string
+		fold, negate bool
+	}{{"~~", "like", false, false}, {"!~~", "notlike", false, true}, {"~~*", "texticlike", true, false}, {"!~~*", "texticnlike", true, true}} {
+		k := likeKernel(l.fold, l.negate)
+		for _, t := range []string{"text", "name", "bpchar"} {
+			op(t+" "+l.sym+" text bool", k)
+		}
+		def(l.name+"(text,text) bool", k)
+		if !l.fold {
+			op("bytea "+l.sym+" bytea bool", k)
+			def(l.name+"(bytea,bytea) bool", k)
+		}
+	}
+	def("like_escape(text,text) text", row2e(likeEscape))
+	def("similar_to_escape(text,text) text", row2e(func(_ *Ctx, p, e string) (string, error) { return similarToRegexp(p, e) }))
+	def("similar_to_escape(text) text", row1e(func(_ *Ctx, p string) (string, error) { return similarToRegexp(p, `\`) }))
+}
