@@ -1,0 +1,242 @@
+package engine
+
+import (
+	"context"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"streamsql/catalog"
+	"streamsql/internal/pgerr"
+	"streamsql/internal/vec"
+	"streamsql/state"
+)
+
+// A step of the coordinator aims to take no longer than this, so that readers see progress and DML does not wait.
+const stepBudget = 4 * time.Millisecond
+
+// commit is the changes of one transaction on their way into an epoch.
+type commit struct {
+	writes []tableWrite
+	ddl    func() // applied to the published state inside the cut, may be nil
+	done   chan error
+}
+
+// tableWrite is what a commit does to one relation: the changes, and for a table its content after them.
+type tableWrite struct {
+	oid     uint32
+	changes []*vec.Batch // owned by the commit
+	after   *state.TableSnapshot
+}
+
+// coordinator numbers epochs. Each step takes one commit (so that every
+// transaction has its own timestamp) and what sources have at hand, runs the jobs in the
+// order of their dependencies, and publishes the results together.
+type coordinator struct {
+	e *Engine
+
+	mu      sync.Mutex
+	commits []*commit
+	wake    chan struct{}
+
+	// step is held while a step runs; jobs are added and dropped under it.
+	step sync.Mutex
+	jobs []*job // in the order of their dependencies
+}
+
+func newCoordinator(e *Engine) *coordinator {
+	return &coordinator{e: e, wake: make(chan struct{}, 1)}
+}
+
+// enqueue hands a commit over. Callers hold Engine.write, so the order of commits is the order of their validation.
+func (c *coordinator) enqueue(k *commit) {
+	k.done = make(chan error, 1)
+	c.mu.Lock()
+	c.commits = append(c.commits, k)
+	c.mu.Unlock()
+	c.poke()
+}
+
+func (c *coordinator) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *coordinator) take() *commit {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.commits) == 0 {
+		return nil
+	}
+	k := c.commits[0]
+	c.commits = c.commits[1:]
+	return k
+}
+
+// run steps until ctx is done.
+func (c *coordinator) run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		wait := c.stepOnce(ctx)
+		if wait == 0 {
+			continue
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+		case <-c.wake:
+		case <-timer.C:
+		}
+	}
+	for k := c.take(); k != nil; k = c.take() {
+		k.release()
+		k.done <- pgerr.New(pgerr.AdminShutdown, "terminating connection due to administrator command")
+	}
+}
+
+// stepOnce runs one step and tells how long to wait before the next when nothing wakes the coordinator.
+func (c *coordinator) stepOnce(ctx context.Context) time.Duration {
+	c.step.Lock()
+	defer c.step.Unlock()
+	k := c.take()
+	deltas := map[uint32][]*vec.Batch{}
+	if k != nil {
+		for _, w := range k.writes {
+			deltas[w.oid] = append(deltas[w.oid], w.changes...)
+		}
+	}
+	now := c.e.nextTick()
+	wait := time.Hour
+	moved := k != nil
+	deadline := time.Now().Add(stepBudget)
+	for _, j := range c.jobs {
+		if j.failed != nil {
+			continue
+		}
+		more, w := j.runStep(ctx, deltas, now, deadline)
+		if more {
+			wait = 0
+		} else if w > 0 {
+			wait = min(wait, w)
+		}
+		if out := j.takeOutput(); len(out) > 0 {
+			moved = true
+			deltas[j.rel.rel.OID] = append(deltas[j.rel.rel.OID], out...)
+		}
+	}
+	if moved {
+		c.publish(k, deltas, now)
+	}
+	for _, bs := range deltas {
+		for _, b := range bs {
+			b.Release()
+		}
+	}
+	if k != nil {
+		k.done <- nil
+		wait = 0
+	}
+	return wait
+}
+
+// publish makes the step visible: contents, catalog and the changes for subscribers, at once.
+func (c *coordinator) publish(k *commit, deltas map[uint32][]*vec.Batch, now vec.Time) {
+	e := c.e
+	// Views are applied to their working tables before the cut: readers hold snapshots of the old versions.
+	for _, j := range c.jobs {
+		if bs := deltas[j.rel.rel.OID]; j.rel.table != nil && len(bs) > 0 && j.failed == nil {
+			for _, b := range bs {
+				if err := j.rel.table.Apply(b); err != nil {
+					j.fail(err)
+					break
+				}
+			}
+		}
+	}
+	e.cut.Lock()
+	defer e.cut.Unlock()
+	e.epoch++
+	e.lastTick = now
+	for _, j := range c.jobs {
+		if j.rel.table != nil && len(deltas[j.rel.rel.OID]) > 0 {
+			j.rel.published = j.rel.table.Snapshot()
+		}
+	}
+	if k != nil {
+		for _, w := range k.writes {
+			if r := e.relations[w.oid]; r != nil && w.after != nil {
+				r.published = w.after
+			}
+		}
+		if k.ddl != nil {
+			k.ddl()
+		}
+	}
+	for s := range e.subs {
+		s.offer(e.epoch, now, deltas)
+	}
+}
+
+// nextTick gives the processing time of the next epoch: the clock, but always after the last.
+func (e *Engine) nextTick() vec.Time {
+	e.cut.RLock()
+	defer e.cut.RUnlock()
+	return max(e.clock(), e.lastTick+1)
+}
+
+func (k *commit) release() {
+	for _, w := range k.writes {
+		for _, b := range w.changes {
+			b.Release()
+		}
+	}
+}
+
+// addJob puts a job that has caught up to the current state into the schedule, after the jobs it reads from.
+// The caller holds c.step.
+func (c *coordinator) addJob(j *job) { c.jobs = append(c.jobs, j) }
+
+// dropJob takes the job of a relation out of the schedule and frees it.
+func (c *coordinator) dropJob(oid uint32) {
+	c.step.Lock()
+	defer c.step.Unlock()
+	c.jobs = slices.DeleteFunc(c.jobs, func(j *job) bool {
+		if j.rel.rel.OID != oid {
+			return false
+		}
+		j.close()
+		return true
+	})
+}
+
+// close frees all jobs. No step may run any more.
+func (c *coordinator) close() {
+	for _, j := range c.jobs {
+		j.close()
+	}
+	c.jobs = nil
+}
+
+// catalogChange publishes a change of the catalog in an epoch of its own and waits for it. The caller holds e.write.
+func (e *Engine) catalogChange(ctx context.Context, change func(*catalog.Snapshot) *catalog.Snapshot, runtime func()) error {
+	k := &commit{ddl: func() {
+		e.cat = change(e.cat)
+		if runtime != nil {
+			runtime()
+		}
+	}}
+	e.coord.enqueue(k)
+	return <-k.done
+}
+
+// recovered turns a panic into an error that names its cause; a failing operator fails its own job only.
+func recovered(e *Engine, what string, err *error) {
+	if r := recover(); r != nil {
+		e.log.Error("panic", "in", what, "cause", r, "stack", string(debug.Stack()))
+		*err = pgerr.New(pgerr.InternalError, "internal error in %s: %v", what, r)
+	}
+}

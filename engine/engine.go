@@ -1,0 +1,186 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"streamsql/catalog"
+	"streamsql/connector"
+	"streamsql/internal/pgerr"
+	"streamsql/internal/vec"
+	"streamsql/state"
+)
+
+// Options configure an engine.
+type Options struct {
+	// DataDir is where state is kept; "" keeps everything in memory.
+	DataDir string
+	Log     *slog.Logger
+	// Alloc is where columns get their memory; nil is a pool of the engine's own.
+	Alloc vec.Allocator
+	// Clock gives processing time in microseconds since 1970 UTC; nil is the wall clock. Tests bring virtual time.
+	Clock func() vec.Time
+}
+
+// Engine is one database: its catalog, the content of its relations and the jobs
+// that maintain views. It is safe for concurrent use.
+type Engine struct {
+	log   *slog.Logger
+	alloc vec.Allocator
+	clock func() vec.Time
+
+	connectors map[string]connector.Connector
+
+	// cut guards what readers see: the catalog and the published snapshots of all
+	// relations change together, once an epoch, so that a reader who holds
+	// it sees one consistent cut.
+	cut       sync.RWMutex
+	cat       *catalog.Snapshot
+	relations map[uint32]*relation
+	epoch     uint64
+	lastTick  vec.Time
+	subs      map[*subscription]struct{}
+
+	// write serialises changes of tables and the catalog: what is validated under it stays valid until it is enqueued.
+	write   sync.Mutex
+	nextOID uint32
+
+	coord *coordinator
+
+	sessions struct {
+		sync.Mutex
+		m       map[int32]*Session
+		nextPID int32
+	}
+	closed  atomic.Bool
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// relation is the runtime side of a catalog relation that holds rows: a table or materialized view.
+type relation struct {
+	rel *catalog.Relation
+	// table is the working state: of a table the newest rows, written under Engine.write;
+	// of a materialized view written by the coordinator only.
+	table   *state.Table
+	version uint64 // of a table: changes with every commit, under Engine.write
+	// published is what readers see, under Engine.cut.
+	published *state.TableSnapshot
+	rowErrors atomic.Int64
+}
+
+// Open starts an engine.
+func Open(o Options) (*Engine, error) {
+	if o.DataDir != "" {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "durable state under a data directory is not supported yet").
+			WithHint("Leave --data out: everything is then kept in memory and lost at the end.")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Alloc == nil {
+		o.Alloc = vec.NewPool()
+	}
+	if o.Clock == nil {
+		o.Clock = func() vec.Time { return time.Now().UnixMicro() }
+	}
+	e := &Engine{
+		log: o.Log, alloc: o.Alloc, clock: o.Clock,
+		connectors: map[string]connector.Connector{},
+		cat:        catalog.NewSnapshot(catalog.SystemRelations()),
+		relations:  map[uint32]*relation{},
+		subs:       map[*subscription]struct{}{},
+		nextOID:    catalog.FirstUserOID,
+	}
+	for _, c := range builtinConnectors() {
+		e.connectors[c.Name()] = c
+	}
+	e.sessions.m = map[int32]*Session{}
+	e.sessions.nextPID = 1000
+	ctx, cancel := context.WithCancel(context.Background())
+	e.stop = cancel
+	e.coord = newCoordinator(e)
+	e.running.Add(1)
+	go func() {
+		defer e.running.Done()
+		e.coord.run(ctx)
+	}()
+	return e, nil
+}
+
+// Close ends all jobs and frees everything. Sessions must have been closed.
+func (e *Engine) Close() error {
+	if e.closed.Swap(true) {
+		return nil
+	}
+	e.stop()
+	e.running.Wait()
+	e.coord.close()
+	e.cut.Lock()
+	defer e.cut.Unlock()
+	for s := range e.subs {
+		s.close()
+	}
+	e.relations = map[uint32]*relation{}
+	return nil
+}
+
+// Catalog gives the catalog as it is now.
+func (e *Engine) Catalog() *catalog.Snapshot {
+	e.cut.RLock()
+	defer e.cut.RUnlock()
+	return e.cat
+}
+
+// Alloc gives the engine's allocator.
+func (e *Engine) Alloc() vec.Allocator { return e.alloc }
+
+// newOIDs takes n consecutive OIDs. The caller holds e.write.
+func (e *Engine) newOIDs(n uint32) uint32 {
+	oid := e.nextOID
+	e.nextOID += n
+	return oid
+}
+
+// snapshots gives the published content of relations at one epoch.
+func (e *Engine) snapshots(oids []uint32) (map[uint32]*state.TableSnapshot, uint64) {
+	e.cut.RLock()
+	defer e.cut.RUnlock()
+	return e.snapshotsLocked(oids), e.epoch
+}
+
+func (e *Engine) snapshotsLocked(oids []uint32) map[uint32]*state.TableSnapshot {
+	out := make(map[uint32]*state.TableSnapshot, len(oids))
+	for _, oid := range oids {
+		if r := e.relations[oid]; r != nil {
+			out[oid] = r.published
+		}
+	}
+	return out
+}
+
+func (e *Engine) setCatalog(c *catalog.Snapshot) { e.cat = c }
+
+// optionMap gives the WITH options of a relation by name.
+func optionMap(r *catalog.Relation) map[string]string {
+	m := make(map[string]string, len(r.Options))
+	for _, o := range r.Options {
+		m[o.Name] = o.Value
+	}
+	return m
+}
+
+// liveSessions gives the sessions that are open.
+func (e *Engine) liveSessions() []*Session {
+	e.sessions.Lock()
+	defer e.sessions.Unlock()
+	out := make([]*Session, 0, len(e.sessions.m))
+	for s := range maps.Values(e.sessions.m) {
+		out = append(out, s)
+	}
+	return out
+}

@@ -1,0 +1,246 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"streamsql/catalog"
+	"streamsql/connector"
+	"streamsql/exec"
+	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
+	"streamsql/internal/vec"
+	"streamsql/sql/planner"
+	"streamsql/state"
+)
+
+// feed gives the rows of one Scan to a graph: the stored content of a relation, the
+// changes of a relation, or what a connector reads.
+type feed struct {
+	e       *Engine
+	graph   *exec.Graph
+	input   int
+	scan    *planner.Scan
+	schema  *vec.Schema
+	rows    *state.Scanner   // stored content not pushed yet
+	src     connector.Source // nil: not read from a connector
+	changes bool             // goes on with the relation's changes
+	builder *vec.Builder
+	parts   int
+	ended   bool
+}
+
+// newFeeds opens the feeds of all inputs of a graph. In a snapshot query changes
+// is false: feeds end after the stored content. snaps holds that content.
+func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*state.TableSnapshot, viewer *catalog.Viewer, env types.Env, changes bool, alloc vec.Allocator) (fs []*feed, err error) {
+	defer func() {
+		if err != nil {
+			closeFeeds(fs)
+		}
+	}()
+	for i, in := range g.Inputs() {
+		f := &feed{e: e, graph: g, input: i, scan: in.Scan, schema: in.Scan.Schema()}
+		f.builder = vec.NewBuilder(alloc, f.schema)
+		fs = append(fs, f)
+		rel := in.Scan.Rel
+		switch {
+		case rel.Kind == catalog.System:
+			if err := f.fillSystem(viewer); err != nil {
+				return fs, err
+			}
+		case rel.Kind == catalog.Source:
+			name, ok := rel.Option("connector")
+			if !ok { // a push source: its rows come as changes
+				f.changes = changes
+				break
+			}
+			c := e.connectors[name]
+			if c == nil {
+				return fs, pgerr.New(pgerr.InvalidParameterValue, "connector %q does not exist", name)
+			}
+			cfg := e.connectorConfig(rel, env, alloc)
+			cfg.Project = in.Scan.Cols
+			if f.src, err = c.Open(ctx, cfg, nil); err != nil {
+				return fs, err
+			}
+			f.setPartitions()
+		default:
+			snap := snaps[rel.OID]
+			if snap == nil {
+				return fs, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", rel.Name)
+			}
+			f.rows = snap.Scan(in.Scan.Cols)
+			f.changes = changes
+		}
+		if f.parts == 0 {
+			f.parts = 1
+			g.SetPartitions(i, 1)
+		}
+	}
+	return fs, nil
+}
+
+// connectorConfig gives what a connector needs to know of a relation, all columns projected.
+func (e *Engine) connectorConfig(rel *catalog.Relation, env types.Env, alloc vec.Allocator) *connector.Config {
+	cfg := &connector.Config{
+		Name: rel.Schema + "." + rel.Name, Options: optionMap(rel), Env: env, Alloc: alloc,
+		Columns: rel.Fields().Fields,
+	}
+	for i, c := range rel.Columns {
+		cfg.NotNull = append(cfg.NotNull, c.NotNull)
+		cfg.Project = append(cfg.Project, i)
+	}
+	return cfg
+}
+
+func (f *feed) setPartitions() {
+	if n := f.src.Partitions(); n != f.parts {
+		f.parts = n
+		f.graph.SetPartitions(f.input, n)
+	}
+}
+
+func (f *feed) fillSystem(viewer *catalog.Viewer) error {
+	all := vec.NewBuilder(nil, f.scan.Rel.Fields())
+	defer all.Release()
+	if err := f.scan.Rel.Fill(viewer, all); err != nil {
+		return err
+	}
+	b := all.Finish()
+	defer b.Release()
+	p := b.Project(f.schema, f.scan.Cols)
+	defer p.Release()
+	return f.graph.Push(f.input, 0, p)
+}
+
+// pushStored pushes the next piece of the stored content and reports whether there may be more.
+func (f *feed) pushStored() (more bool, err error) {
+	if f.rows == nil {
+		return false, nil
+	}
+	more = f.rows.Next(f.builder, vec.MaxRows)
+	if !more {
+		f.rows = nil
+	}
+	return more, f.flush(0)
+}
+
+func (f *feed) flush(partition int) error {
+	if f.builder.Len() == 0 {
+		return nil
+	}
+	b := f.builder.Finish()
+	defer b.Release()
+	return f.graph.Push(f.input, partition, b)
+}
+
+// pushChanges pushes changes of the relation, which hold all its columns.
+func (f *feed) pushChanges(bs []*vec.Batch) error {
+	for _, b := range bs {
+		p := b.Project(f.schema, f.scan.Cols)
+		err := f.graph.Push(f.input, 0, p)
+		p.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// poll reads from the connector once and pushes what it gave.
+func (f *feed) poll(ctx context.Context, max int) (connector.Polled, error) {
+	p, err := f.src.Poll(ctx, f.builder, max)
+	f.setPartitions()
+	if err != nil {
+		return p, err
+	}
+	if err := f.flush(p.Partition); err != nil {
+		return p, err
+	}
+	if p.Status == connector.End {
+		err = f.end()
+	}
+	return p, err
+}
+
+// end tells the graph that this input has ended.
+func (f *feed) end() error {
+	f.ended = true
+	for p := range f.parts {
+		if err := f.graph.Advance(f.input, p, exec.Mark{W: vec.MaxTime}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *feed) close() {
+	if f.src != nil {
+		f.src.Close()
+		f.src = nil
+	}
+	f.builder.Release()
+}
+
+func closeFeeds(fs []*feed) {
+	for _, f := range fs {
+		f.close()
+	}
+}
+
+// pollAll reads from the connectors of all feeds in turn until the deadline and
+// reports whether rows were pushed, whether there may be more at once, and how long to wait if not.
+func pollAll(ctx context.Context, fs []*feed, deadline time.Time) (pushed, more bool, wait time.Duration, err error) {
+	for {
+		again := false
+		wait = 0
+		for _, f := range fs {
+			if f.src == nil || f.ended {
+				continue
+			}
+			p, err := f.poll(ctx, vec.MaxRows)
+			if err != nil {
+				return pushed, false, 0, err
+			}
+			switch p.Status {
+			case connector.More:
+				again, pushed = true, true
+			case connector.End:
+				pushed = true
+			case connector.Idle:
+				w := time.Millisecond
+				if p.Wait > 0 {
+					w = time.Duration(p.Wait) * time.Microsecond
+				}
+				if wait == 0 || w < wait {
+					wait = w
+				}
+				pushed = true
+			}
+		}
+		if !again {
+			return pushed, false, wait, nil
+		}
+		if !time.Now().Before(deadline) || ctx.Err() != nil {
+			return pushed, true, 0, nil
+		}
+	}
+}
+
+// endAll ends the feeds that neither have stored rows left nor go on; it reports whether every feed has ended.
+func endIdle(fs []*feed) (all bool, err error) {
+	all = true
+	for _, f := range fs {
+		if f.ended {
+			continue
+		}
+		if f.src != nil || f.changes || f.rows != nil {
+			all = false
+			continue
+		}
+		if err := f.end(); err != nil {
+			return false, err
+		}
+	}
+	return all, nil
+}

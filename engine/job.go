@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"streamsql/catalog"
+	"streamsql/exec"
+	"streamsql/internal/fn"
+	"streamsql/internal/vec"
+	"streamsql/sql/planner"
+)
+
+// job maintains one materialized view.
+type job struct {
+	e      *Engine
+	rel    *relation
+	graph  *exec.Graph
+	feeds  []*feed
+	sub    *subscription // while the view is being filled
+	out    collector
+	failed error
+	steps  int64
+	rows   int64 // changes applied
+	since  vec.Time
+	timed  bool // reads a connector: ticks without rows too
+	ended  bool
+}
+
+// collector gathers the batches that a graph puts out.
+type collector struct {
+	batches []*vec.Batch
+}
+
+// Emit implements exec.Output.
+func (c *collector) Emit(b *vec.Batch) error {
+	if b.N > 0 {
+		c.batches = append(c.batches, b.Retain())
+	}
+	return nil
+}
+
+// Watermark implements exec.Output.
+func (c *collector) Watermark(exec.Mark) error { return nil }
+
+func (c *collector) take() []*vec.Batch {
+	bs := c.batches
+	c.batches = nil
+	return bs
+}
+
+func (c *collector) release() {
+	for _, b := range c.take() {
+		b.Release()
+	}
+}
+
+// newJob builds the graph of a view and opens its inputs. rel.table receives the result.
+func (e *Engine) newJob(ctx context.Context, rel *relation, root planner.Node, fc *fn.Ctx, viewer *catalog.Viewer) (j *job, err error) {
+	j = &job{e: e, rel: rel, since: e.clock()}
+	xc := &exec.Context{Alloc: e.alloc, Fn: fc, Continuous: true, Stats: &exec.Stats{}, RowError: j.rowError}
+	if j.graph, err = exec.Build(xc, root, &j.out); err != nil {
+		return nil, err
+	}
+	j.sub = e.subscribe(scannedOIDs(j.graph))
+	if j.feeds, err = e.newFeeds(ctx, j.graph, j.sub.snaps, viewer, fc.Env, true, e.alloc); err != nil {
+		j.close()
+		return nil, err
+	}
+	for _, f := range j.feeds {
+		j.timed = j.timed || f.src != nil
+	}
+	return j, nil
+}
+
+// scannedOIDs lists the relations that the inputs of a graph read.
+func scannedOIDs(g *exec.Graph) []uint32 {
+	var oids []uint32
+	for _, in := range g.Inputs() {
+		oids = append(oids, in.Scan.Rel.OID)
+	}
+	return oids
+}
+
+// fill brings the view up to the present: stored rows, bounded input to its end, and the epochs that passed meanwhile.
+func (j *job) fill(ctx context.Context) (err error) {
+	defer recovered(j.e, "materialized view "+j.rel.rel.Name, &err)
+	for _, f := range j.feeds {
+		for more := f.rows != nil; more; {
+			if more, err = f.pushStored(); err != nil {
+				return err
+			}
+			if err := ctx.Err(); err != nil {
+				return canceled(ctx)
+			}
+		}
+		for f.src != nil && !f.ended && f.scan.Rel.Bounded {
+			if _, err := f.poll(ctx, vec.MaxRows); err != nil {
+				return err
+			}
+			if ctx.Err() != nil {
+				return canceled(ctx)
+			}
+		}
+	}
+	if j.ended, err = endIdle(j.feeds); err != nil {
+		return err
+	}
+	if err := j.tick(j.sub.epoch, j.e.nextTick()); err != nil {
+		return err
+	}
+	if err := j.drain(); err != nil {
+		return err
+	}
+	return j.apply()
+}
+
+// drain pushes the epochs that the subscription has gathered.
+func (j *job) drain() error {
+	for {
+		ec, err := j.sub.next()
+		if err != nil || ec == nil {
+			return err
+		}
+		for _, f := range j.feeds {
+			if f.changes {
+				err = f.pushChanges(ec.deltas[f.scan.Rel.OID])
+			}
+			if err != nil {
+				break
+			}
+		}
+		if err == nil {
+			err = j.tick(ec.epoch, ec.now)
+		}
+		ec.release()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// apply puts the output so far into the view's table. Used while the view is filled; later the coordinator does it.
+func (j *job) apply() error {
+	defer j.out.release()
+	for _, b := range j.out.batches {
+		if err := j.rel.table.Apply(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *job) tick(epoch uint64, now vec.Time) error {
+	j.steps++
+	return j.graph.Tick(exec.Tick{Epoch: epoch, Now: now})
+}
+
+// runStep takes part in a step of the coordinator.
+func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now vec.Time, deadline time.Time) (more bool, wait time.Duration) {
+	var err error
+	defer func() {
+		if err != nil && ctx.Err() == nil {
+			j.fail(err)
+		}
+	}()
+	defer recovered(j.e, "materialized view "+j.rel.rel.Name, &err)
+	if j.ended {
+		return false, 0
+	}
+	pushed := false
+	for _, f := range j.feeds {
+		if bs := deltas[f.scan.Rel.OID]; f.changes && len(bs) > 0 {
+			pushed = true
+			if err = f.pushChanges(bs); err != nil {
+				return false, 0
+			}
+		}
+	}
+	if j.timed {
+		var p bool
+		if p, more, wait, err = pollAll(ctx, j.feeds, deadline); err != nil {
+			return false, 0
+		}
+		pushed = pushed || p
+	}
+	if j.ended, err = endIdle(j.feeds); err != nil {
+		return false, 0
+	}
+	if pushed {
+		err = j.tick(j.e.epoch+1, now)
+	}
+	return more, wait
+}
+
+func (j *job) takeOutput() []*vec.Batch {
+	bs := j.out.take()
+	for _, b := range bs {
+		j.rows += int64(b.N)
+	}
+	return bs
+}
+
+// fail stops the job; the view keeps its last content and sys.jobs shows why.
+func (j *job) fail(err error) {
+	j.failed = err
+	j.e.log.Error("materialized view stopped", "view", j.rel.rel.Name, "error", err)
+	j.out.release()
+}
+
+func (j *job) rowError(err error, b *vec.Batch, row int) error {
+	j.rel.rowErrors.Add(1)
+	j.e.recordRowError(j.rel.rel, err, b, row)
+	return nil
+}
+
+func (j *job) close() {
+	if j.sub != nil {
+		j.e.unsubscribe(j.sub)
+		j.sub = nil
+	}
+	closeFeeds(j.feeds)
+	j.feeds = nil
+	if j.graph != nil {
+		j.graph.Close()
+		j.graph = nil
+	}
+	j.out.release()
+}

@@ -1,0 +1,411 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"streamsql/exec"
+	"streamsql/internal/fn"
+	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
+	"streamsql/internal/vec"
+	"streamsql/sql/planner"
+)
+
+// canceled gives the error of a context that is done.
+func canceled(ctx context.Context) error {
+	if cause := context.Cause(ctx); cause != nil {
+		var e *pgerr.Error
+		if errors.As(cause, &e) {
+			return e
+		}
+		if errors.Is(cause, context.DeadlineExceeded) {
+			return pgerr.New(pgerr.QueryCanceled, "canceling statement due to statement timeout")
+		}
+	}
+	return pgerr.New(pgerr.QueryCanceled, "canceling statement due to user request")
+}
+
+// rowsPortal is what portals that return rows share: a queue of batches of which
+// the first may have been handed out in part.
+type rowsPortal struct {
+	queue []*vec.Batch
+	at    int // rows of queue[0] already given
+	alloc vec.Allocator
+}
+
+// pop gives at most max rows (0: a whole batch), nil if there are none.
+func (p *rowsPortal) pop(max int) *vec.Batch {
+	for len(p.queue) > 0 {
+		b := p.queue[0]
+		left := b.N - p.at
+		if left <= 0 {
+			p.queue, p.at = p.queue[1:], 0
+			b.Release()
+			continue
+		}
+		if max == 0 || left <= max {
+			out := b
+			if p.at > 0 {
+				out = b.Slice(p.alloc, p.at, b.N)
+				b.Release()
+			}
+			p.queue, p.at = p.queue[1:], 0
+			return out
+		}
+		out := b.Slice(p.alloc, p.at, p.at+max)
+		p.at += max
+		return out
+	}
+	return nil
+}
+
+func (p *rowsPortal) drop() {
+	for _, b := range p.queue {
+		b.Release()
+	}
+	p.queue, p.at = nil, 0
+}
+
+// queryPortal runs a planned query: the graph is stepped by whoever fetches, so
+// a client that does not read costs nothing and holds nobody back.
+type queryPortal struct {
+	rowsPortal
+	e       *Engine
+	s       *Session
+	q       *planner.Query
+	columns []Column
+	fc      *fn.Ctx
+	tag     string
+	graph   *exec.Graph
+	out     collector
+	feeds   []*feed
+	sub     *subscription
+	stage   stage
+	current int // feed being read, of a snapshot
+	epoch   uint64
+	now     vec.Time
+	err     error
+	stats   exec.Stats
+}
+
+type stage uint8
+
+const (
+	notStarted stage = iota
+	reading          // stored rows, and all of a snapshot
+	following        // changes
+	finished
+)
+
+func (s *Session) newQueryPortal(q *planner.Query, root planner.Node, columns []Column, fc *fn.Ctx) *queryPortal {
+	p := &queryPortal{e: s.e, s: s, q: q, columns: columns, fc: fc, tag: "SELECT"}
+	p.alloc = s.e.alloc
+	bound := *q
+	bound.Root = root
+	p.q = &bound
+	return p
+}
+
+func (p *queryPortal) Columns() []Column     { return p.columns }
+func (p *queryPortal) CopyOut() *CopyFormat  { return nil }
+func (p *queryPortal) CopyIn() *CopyIn       { return nil }
+func (p *queryPortal) Continuous() bool      { return p.q.Continuous }
+func (p *queryPortal) Tag(rows int64) string { return p.tag + " " + strconv.FormatInt(rows, 10) }
+
+// start opens the graph and its inputs at the present.
+func (p *queryPortal) start(ctx context.Context) error {
+	p.stage = reading
+	xc := &exec.Context{Alloc: p.e.alloc, Fn: p.fc, Continuous: p.q.Continuous, Stats: &p.stats}
+	var err error
+	if p.graph, err = exec.Build(xc, p.q.Root, &p.out); err != nil {
+		return err
+	}
+	oids := scannedOIDs(p.graph)
+	snaps, epoch := p.s.readSnapshots(oids)
+	if p.q.Continuous && len(oids) > 0 {
+		p.sub = p.e.subscribe(oids)
+		snaps, epoch, p.now = p.sub.snaps, p.sub.epoch, p.sub.now
+	}
+	p.epoch = epoch
+	p.feeds, err = p.e.newFeeds(ctx, p.graph, snaps, p.s.viewer(), p.fc.Env, p.q.Continuous, p.e.alloc)
+	return err
+}
+
+// Fetch implements Portal.
+func (p *queryPortal) Fetch(ctx context.Context, max int) (b *vec.Batch, done bool, err error) {
+	if p.err != nil {
+		return nil, true, p.err
+	}
+	defer func() {
+		if err != nil && pgerr.Code(err) != pgerr.QueryCanceled {
+			p.err = err
+			p.free()
+		}
+	}()
+	defer recovered(p.e, "query", &err)
+	if p.stage == notStarted {
+		if err := p.start(ctx); err != nil {
+			p.stage = finished
+			return nil, true, err
+		}
+	}
+	for {
+		if b := p.pop(max); b != nil {
+			return b, p.stage == finished && len(p.queue) == 0, nil
+		}
+		if p.stage == finished {
+			return nil, true, nil
+		}
+		if ctx.Err() != nil {
+			return nil, false, canceled(ctx)
+		}
+		if err := p.step(ctx); err != nil {
+			if errors.Is(err, exec.ErrFinished) {
+				p.queue = append(p.queue, p.out.take()...)
+				p.finish()
+				continue
+			}
+			if ctx.Err() != nil {
+				err = canceled(ctx)
+			}
+			return nil, false, err
+		}
+		p.queue = append(p.queue, p.out.take()...)
+	}
+}
+
+func (p *queryPortal) step(ctx context.Context) error {
+	switch {
+	case p.stage == following:
+		return p.follow(ctx)
+	case p.q.Continuous:
+		return p.readStored()
+	default:
+		return p.readNext(ctx)
+	}
+}
+
+// readNext pushes the next piece of a snapshot: the inputs one after the other, each to its end.
+func (p *queryPortal) readNext(ctx context.Context) error {
+	if p.current < len(p.feeds) {
+		f := p.feeds[p.current]
+		switch {
+		case f.src != nil && !f.ended:
+			polled, err := f.poll(ctx, vec.MaxRows)
+			if err == nil && polled.Wait > 0 {
+				err = sleep(ctx, time.Duration(polled.Wait)*time.Microsecond)
+			}
+			return err
+		case f.rows != nil:
+			_, err := f.pushStored()
+			return err
+		case !f.ended:
+			if err := f.end(); err != nil {
+				return err
+			}
+		}
+		p.current++
+		return nil
+	}
+	p.epoch++
+	if err := p.graph.Tick(exec.Tick{Epoch: p.epoch, Now: p.e.clock()}); err != nil {
+		return err
+	}
+	p.queue = append(p.queue, p.out.take()...)
+	p.finish()
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return canceled(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+// readStored pushes the content that a continuous query starts from, as one tick.
+func (p *queryPortal) readStored() error {
+	for _, f := range p.feeds {
+		for more := f.rows != nil; more; {
+			var err error
+			if more, err = f.pushStored(); err != nil {
+				return err
+			}
+		}
+	}
+	p.stage = following
+	return p.settle()
+}
+
+// settle ends inputs that have nothing more, ticks, and finishes the query when all inputs have ended.
+func (p *queryPortal) settle() error {
+	all, err := endIdle(p.feeds)
+	if err != nil {
+		return err
+	}
+	if p.now < p.e.clock() {
+		p.now = p.e.clock()
+	} else {
+		p.now++
+	}
+	if err := p.graph.Tick(exec.Tick{Epoch: p.epoch, Now: p.now}); err != nil {
+		return err
+	}
+	if all {
+		p.queue = append(p.queue, p.out.take()...)
+		p.finish()
+	}
+	return nil
+}
+
+// follow takes the next epoch's changes or what connectors have, and waits if there is nothing.
+func (p *queryPortal) follow(ctx context.Context) error {
+	if p.sub != nil {
+		ec, err := p.sub.next()
+		if err != nil {
+			return err
+		}
+		if ec != nil {
+			defer ec.release()
+			for _, f := range p.feeds {
+				if f.changes {
+					if err := f.pushChanges(ec.deltas[f.scan.Rel.OID]); err != nil {
+						return err
+					}
+				}
+			}
+			p.epoch, p.now = ec.epoch, max(ec.now, p.now+1)
+			return p.graph.Tick(exec.Tick{Epoch: p.epoch, Now: p.now})
+		}
+	}
+	pushed, more, wait, err := pollAll(ctx, p.feeds, time.Now().Add(stepBudget))
+	if err != nil {
+		return err
+	}
+	if pushed {
+		if err := p.settle(); err != nil {
+			return err
+		}
+	}
+	if more || p.stage == finished || len(p.out.batches) > 0 {
+		return nil
+	}
+	if next := p.graph.NextTimer(); next != vec.MaxTime {
+		due := time.Duration(max(next-p.e.clock(), 0)) * time.Microsecond
+		if due == 0 && !pushed {
+			return p.settle()
+		}
+		if wait == 0 || due < wait {
+			wait = max(due, 100*time.Microsecond)
+		}
+	}
+	var timer <-chan time.Time
+	if wait > 0 {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		timer = t.C
+	}
+	var notify chan struct{}
+	if p.sub != nil {
+		notify = p.sub.notify
+	}
+	select {
+	case <-ctx.Done():
+		return canceled(ctx)
+	case <-notify:
+	case <-timer:
+	}
+	return nil
+}
+
+// finish frees the graph; rows in the queue remain.
+func (p *queryPortal) finish() {
+	p.stage = finished
+	p.freeGraph()
+}
+
+func (p *queryPortal) freeGraph() {
+	if p.sub != nil {
+		p.e.unsubscribe(p.sub)
+		p.sub = nil
+	}
+	closeFeeds(p.feeds)
+	p.feeds = nil
+	if p.graph != nil {
+		p.graph.Close()
+		p.graph = nil
+	}
+	p.out.release()
+}
+
+func (p *queryPortal) free() {
+	p.freeGraph()
+	p.drop()
+	p.stage = finished
+}
+
+// Close implements Portal.
+func (p *queryPortal) Close() { p.free() }
+
+// valuesPortal gives rows that are known already (SHOW, EXPLAIN, RETURNING).
+type valuesPortal struct {
+	rowsPortal
+	columns []Column
+	tag     func(rows int64) string
+	// run produces the rows at the first Fetch.
+	run  func(ctx context.Context) ([]*vec.Batch, error)
+	done bool
+}
+
+func (p *valuesPortal) Columns() []Column    { return p.columns }
+func (p *valuesPortal) CopyOut() *CopyFormat { return nil }
+func (p *valuesPortal) CopyIn() *CopyIn      { return nil }
+func (p *valuesPortal) Continuous() bool     { return false }
+func (p *valuesPortal) Close()               { p.drop() }
+func (p *valuesPortal) Tag(rows int64) string {
+	return p.tag(rows)
+}
+
+// Fetch implements Portal.
+func (p *valuesPortal) Fetch(ctx context.Context, max int) (*vec.Batch, bool, error) {
+	if !p.done {
+		p.done = true
+		bs, err := p.run(ctx)
+		if err != nil {
+			return nil, true, err
+		}
+		p.queue = bs
+	}
+	b := p.pop(max)
+	return b, len(p.queue) == 0, nil
+}
+
+// textRows makes a batch of text columns.
+func textRows(names []string, rows [][]string) *vec.Batch {
+	s := &vec.Schema{}
+	for _, n := range names {
+		s.Fields = append(s.Fields, vec.Field{Name: n, Type: types.Text})
+	}
+	b := vec.NewBuilder(nil, s)
+	for _, r := range rows {
+		for i, v := range r {
+			b.Cols[i].AppendStr(v)
+		}
+	}
+	return b.Finish()
+}
+
+func textColumns(names ...string) []Column {
+	out := make([]Column, len(names))
+	for i, n := range names {
+		out[i] = Column{Name: n, Type: types.Text}
+	}
+	return out
+}

@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"sync"
+
+	"streamsql/internal/pgerr"
+	"streamsql/internal/vec"
+	"streamsql/state"
+)
+
+// maxPending bounds what a subscription may leave unread, in rows. A query that is not read holds nobody back; past this it ends.
+const maxPending = 4 << 20
+
+// subscription delivers, epoch by epoch, the changes of some relations to one
+// query, beginning right after the snapshots that it was made with.
+type subscription struct {
+	e      *Engine
+	oids   map[uint32]bool
+	snaps  map[uint32]*state.TableSnapshot
+	epoch  uint64   // of the snapshots
+	now    vec.Time // of that epoch
+	notify chan struct{}
+
+	mu     sync.Mutex
+	queue  []epochChanges
+	rows   int
+	failed error
+	closed bool
+}
+
+// epochChanges is what one epoch changed in the relations of a subscription.
+type epochChanges struct {
+	epoch  uint64
+	now    vec.Time
+	deltas map[uint32][]*vec.Batch
+}
+
+func (ec *epochChanges) release() {
+	for _, bs := range ec.deltas {
+		for _, b := range bs {
+			b.Release()
+		}
+	}
+}
+
+// subscribe takes snapshots of the relations and their changes from then on, without gap or repetition.
+func (e *Engine) subscribe(oids []uint32) *subscription {
+	s := &subscription{e: e, oids: map[uint32]bool{}, notify: make(chan struct{}, 1)}
+	for _, oid := range oids {
+		s.oids[oid] = true
+	}
+	e.cut.Lock()
+	defer e.cut.Unlock()
+	s.snaps = e.snapshotsLocked(oids)
+	s.epoch = e.epoch
+	e.lastTick = max(e.clock(), e.lastTick+1)
+	s.now = e.lastTick
+	e.subs[s] = struct{}{}
+	return s
+}
+
+// offer is called by the coordinator inside the cut.
+func (s *subscription) offer(epoch uint64, now vec.Time, deltas map[uint32][]*vec.Batch) {
+	ec := epochChanges{epoch: epoch, now: now}
+	rows := 0
+	for oid, bs := range deltas {
+		if !s.oids[oid] {
+			continue
+		}
+		if ec.deltas == nil {
+			ec.deltas = map[uint32][]*vec.Batch{}
+		}
+		for _, b := range bs {
+			ec.deltas[oid] = append(ec.deltas[oid], b.Retain())
+			rows += b.N
+		}
+	}
+	if ec.deltas == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.failed != nil {
+		ec.release()
+		return
+	}
+	if s.rows+rows > maxPending && len(s.queue) > 0 {
+		s.failed = pgerr.New(pgerr.ConfigurationLimitExceeded, "continuous query is too far behind: more than %d changed rows were not fetched", maxPending).
+			WithHint("Fetch faster, or read the changes through an aggregate or a materialized view.")
+		s.dropQueue()
+	} else {
+		s.queue = append(s.queue, ec)
+		s.rows += rows
+	}
+	select {
+	case s.notify <- struct{}{}:
+	default:
+	}
+}
+
+func (s *subscription) dropQueue() {
+	for i := range s.queue {
+		s.queue[i].release()
+	}
+	s.queue, s.rows = nil, 0
+}
+
+// next gives the changes of the next epoch, nil if there are none yet. The caller releases them.
+func (s *subscription) next() (*epochChanges, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed != nil {
+		return nil, s.failed
+	}
+	if len(s.queue) == 0 {
+		return nil, nil
+	}
+	ec := s.queue[0]
+	s.queue = s.queue[1:]
+	for _, bs := range ec.deltas {
+		for _, b := range bs {
+			s.rows -= b.N
+		}
+	}
+	return &ec, nil
+}
+
+// close ends the subscription. The caller must not hold Engine.cut unless it removes s from Engine.subs itself.
+func (s *subscription) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.dropQueue()
+	s.snaps = nil
+}
+
+// unsubscribe takes s out of the engine and frees it.
+func (e *Engine) unsubscribe(s *subscription) {
+	e.cut.Lock()
+	delete(e.subs, s)
+	e.cut.Unlock()
+	s.close()
+}
