@@ -3,7 +3,6 @@ package fn
 import (
 	"strings"
 
-	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
 	"streamsql/state"
@@ -39,7 +38,7 @@ func ResolveAgg(name string, args []types.T) (*ResolvedAgg, error) {
 	}
 	i, coerced, ret, e := Resolve(cs, args)
 	if e != Matched {
-		return nil, aggError(e, name, args, len(cands) > 0)
+		return nil, FuncError(e, name, args)
 	}
 	a := cands[i]
 	for j, t := range coerced {
@@ -54,16 +53,6 @@ func ResolveAgg(name string, args []types.T) (*ResolvedAgg, error) {
 		ret = a.RetOf(coerced)
 	}
 	return &ResolvedAgg{Agg: a, Args: coerced, Ret: ret}, nil
-}
-
-func aggError(e ResolveError, name string, args []types.T, known bool) error {
-	if e == NoMatch && known {
-		if len(args) == 0 && name != "count" {
-			return pgerr.New(pgerr.UndefinedFunction, "function %s does not exist", Signature(name, args)).
-				WithHint("No function matches the given name and argument types. You might need to add explicit type casts.")
-		}
-	}
-	return FuncError(e, name, args)
 }
 
 type aggOption func(*Agg)
@@ -112,7 +101,7 @@ func clearIDs[E any](s []E, ids []uint32) {
 	}
 }
 
-// sign gives what row i of ops counts for.
+// opAt gives what row i of ops counts for.
 func opAt(ops []vec.Op, i int) int64 {
 	if ops == nil {
 		return 1

@@ -1,0 +1,413 @@
+package fn
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
+	"streamsql/internal/vec"
+)
+
+// regexMemo keeps the last expression compiled, as patterns rarely change between rows.
+type regexMemo struct {
+	pattern, flags string
+	re             *regex
+	err            error
+}
+
+func (m *regexMemo) get(pattern, flags string) (*regex, error) {
+	if m.re == nil && m.err == nil || m.pattern != pattern || m.flags != flags {
+		m.pattern, m.flags = strings.Clone(pattern), strings.Clone(flags)
+		m.re = nil
+		var f regexFlags
+		if f, m.err = parseFlags(flags); m.err == nil {
+			m.re, m.err = compileRegex(m.pattern, f)
+		}
+	}
+	return m.re, m.err
+}
+
+func regexKernel(flags string, negate bool) Kernel {
+	return func(_ *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
+		var m regexMemo
+		for i := range n {
+			if out.IsNull(i) {
+				continue
+			}
+			if m.re == nil || !args[1].Const {
+				if _, err := m.get(args[1].Str(i), flags); err != nil {
+					out.Fail(i, err)
+					continue
+				}
+			}
+			out.Bools[i] = m.re.match(args[0].Bytes(i)) != negate
+		}
+	}
+}
+
+// regexRows adapts a strict function whose first arguments are text and pattern, and
+// whose argument flagsAt (-1 for none) holds flags. A nil result is NULL.
+func regexRows(flagsAt int, f func(r *regex, a []*vec.Vec, i int) (types.Datum, error)) Kernel {
+	return func(_ *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
+		var m regexMemo
+		fixed := !variable(out.Kind)
+		for i := range n {
+			if anyNull(args, i) {
+				skip(out)
+				continue
+			}
+			flags := ""
+			if flagsAt >= 0 && flagsAt < len(args) {
+				flags = args[flagsAt].Str(i)
+			}
+			r, err := m.get(args[1].Str(i), flags)
+			var d types.Datum
+			if err == nil {
+				d, err = f(r, args, i)
+			}
+			switch {
+			case err != nil:
+				failLane(out, i, err)
+			case !fixed:
+				out.AppendDatum(d)
+			case d == nil:
+				out.SetNull(i)
+			default:
+				setDatum(out, i, d)
+			}
+		}
+	}
+}
+
+func errNoGlobal(name string) error {
+	return pgerr.New(pgerr.InvalidParameterValue, "%s does not support the \"global\" option", name)
+}
+
+// groups gives the captured texts of a match, or the whole match where nothing is captured.
+func groups(s string, m []int) []types.Datum {
+	if len(m) == 2 {
+		return []types.Datum{s[m[0]:m[1]]}
+	}
+	out := make([]types.Datum, 0, len(m)/2-1)
+	for g := 2; g < len(m); g += 2 {
+		if m[g] < 0 {
+			out = append(out, nil)
+		} else {
+			out = append(out, s[m[g]:m[g+1]])
+		}
+	}
+	return out
+}
+
+func textArray(elems []types.Datum) string { return types.NewArray(types.Text, elems).Encode() }
+
+func regexpMatch(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+	if r.global {
+		return nil, errNoGlobal("regexp_match()")
+	}
+	s := a[0].Str(i)
+	m := r.re.FindStringSubmatchIndex(s)
+	if m == nil {
+		return nil, nil
+	}
+	return textArray(groups(s, m)), nil
+}
+
+// substringRegex is substring(text from pattern): the first group, or all of the match.
+func substringRegex(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+	s := a[0].Str(i)
+	m := r.re.FindStringSubmatchIndex(s)
+	switch {
+	case m == nil:
+		return nil, nil
+	case len(m) == 2:
+		return s[m[0]:m[1]], nil
+	case m[2] < 0:
+		return nil, nil
+	}
+	return s[m[2]:m[3]], nil
+}
+
+// appendReplacement appends the replacement text, in which \1 to \9 and \& stand for parts of the match.
+func appendReplacement(dst []byte, with, s string, m []int) []byte {
+	for j := 0; j < len(with); j++ {
+		c := with[j]
+		if c != '\\' || j+1 == len(with) {
+			dst = append(dst, c)
+			continue
+		}
+		j++
+		switch c = with[j]; {
+		case c == '&':
+			dst = append(dst, s[m[0]:m[1]]...)
+		case c >= '1' && c <= '9':
+			if g := 2 * int(c-'0'); g < len(m) && m[g] >= 0 {
+				dst = append(dst, s[m[g]:m[g+1]]...)
+			}
+		case c == '\\':
+			dst = append(dst, '\\')
+		default:
+			dst = append(dst, '\\', c)
+		}
+	}
+	return dst
+}
+
+// replaceMatches replaces the match number nth (0: all) of those from byte start on.
+func replaceMatches(r *regex, s, with string, start, nth int) string {
+	var dst []byte
+	at, seen := 0, 0
+	for _, m := range r.matches(s, start, nth) {
+		seen++
+		if nth > 0 && seen != nth {
+			continue
+		}
+		dst = append(dst, s[at:m[0]]...)
+		dst = appendReplacement(dst, with, s, m)
+		at = m[1]
+	}
+	if at == 0 && dst == nil {
+		return s
+	}
+	return string(append(dst, s[at:]...))
+}
+
+// matches gives the first limit matches (0: all) that start at byte start or later.
+func (r *regex) matches(s string, start, limit int) [][]int {
+	if start > 0 {
+		// ^ stands for the start of the search in PostgreSQL too.
+		ms := r.re.FindAllStringSubmatchIndex(s[start:], cmpLimit(limit))
+		for _, m := range ms {
+			for i := range m {
+				if m[i] >= 0 {
+					m[i] += start
+				}
+			}
+		}
+		return ms
+	}
+	return r.re.FindAllStringSubmatchIndex(s, cmpLimit(limit))
+}
+
+func cmpLimit(limit int) int {
+	if limit <= 0 {
+		return -1
+	}
+	return limit
+}
+
+// argInt gives argument k of row i, or what it defaults to.
+func argInt(a []*vec.Vec, k, i int, def int32) int32 {
+	if k < len(a) {
+		return a[k].I32[i]
+	}
+	return def
+}
+
+func errParam(name string, v int32) error {
+	return pgerr.New(pgerr.InvalidParameterValue, "invalid value for parameter \"%s\": %d", name, v)
+}
+
+func regexpReplaceFrom(flagsAt int) Kernel {
+	return regexRows(flagsAt, func(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+		start, nth := argInt(a, 3, i, 1), argInt(a, 4, i, 1)
+		if start <= 0 {
+			return nil, errParam("start", start)
+		}
+		if nth < 0 {
+			return nil, errParam("n", nth)
+		}
+		if r.global {
+			if len(a) > 4 {
+				nth = max(nth, 0)
+			} else {
+				nth = 0
+			}
+		}
+		s := a[0].Str(i)
+		return replaceMatches(r, s, a[2].Str(i), runeAt(s, int(start-1)), int(nth)), nil
+	})
+}
+
+// splitRegex cuts s at the matches; an empty match at an end or just after another match cuts nothing.
+func splitRegex(r *regex, s string) []types.Datum {
+	var out []types.Datum
+	at := 0
+	for _, m := range r.re.FindAllStringIndex(s, -1) {
+		if m[0] == m[1] && (m[0] == at || m[0] == len(s)) {
+			continue
+		}
+		out = append(out, s[at:m[0]])
+		at = m[1]
+	}
+	return append(out, s[at:])
+}
+
+func regexpInstr(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+	s := a[0].Str(i)
+	start, nth, end, sub := argInt(a, 2, i, 1), argInt(a, 3, i, 1), argInt(a, 4, i, 0), argInt(a, 6, i, 0)
+	m, err := nthMatch(r, s, start, nth, sub, "regexp_instr()")
+	if err != nil {
+		return nil, err
+	}
+	if end != 0 && end != 1 {
+		return nil, errParam("endoption", end)
+	}
+	if m == nil {
+		return int32(0), nil
+	}
+	return int32(utf8.RuneCountInString(s[:m[end]])) + 1, nil
+}
+
+// nthMatch gives the bounds of group sub of the match number nth, nil for none.
+func nthMatch(r *regex, s string, start, nth, sub int32, name string) ([]int, error) {
+	switch {
+	case start <= 0:
+		return nil, errParam("start", start)
+	case nth <= 0:
+		return nil, errParam("n", nth)
+	case sub < 0:
+		return nil, errParam("subexpr", sub)
+	case r.global:
+		return nil, errNoGlobal(name)
+	}
+	at := runeAt(s, int(start-1))
+	ms := r.matches(s, at, int(nth))
+	if len(ms) < int(nth) {
+		return nil, nil
+	}
+	m := ms[nth-1]
+	if int(sub)*2 >= len(m) || m[2*sub] < 0 {
+		return nil, nil
+	}
+	return m[2*sub : 2*sub+2], nil
+}
+
+func regexpSubstr(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+	s := a[0].Str(i)
+	m, err := nthMatch(r, s, argInt(a, 2, i, 1), argInt(a, 3, i, 1), argInt(a, 5, i, 0), "regexp_substr()")
+	if err != nil || m == nil {
+		return nil, err
+	}
+	return s[m[0]:m[1]], nil
+}
+
+// similarSubstring is substring(text similar pattern escape esc).
+func similarSubstring(_ *Ctx, a []types.Datum) (types.Datum, error) {
+	p, err := similarToRegexp(a[1].(string), a[2].(string))
+	if err != nil {
+		return nil, err
+	}
+	r, err := compileRegex(p, defaultFlags())
+	if err != nil {
+		return nil, err
+	}
+	s := a[0].(string)
+	switch m := r.re.FindStringSubmatchIndex(s); {
+	case m == nil:
+		return nil, nil
+	case len(m) > 2:
+		return s[m[2]:m[3]], nil
+	}
+	return s, nil
+}
+
+// regexpOf compiles the pattern of a set-returning call.
+func regexpOf(args []types.Datum) (*regex, string, error) {
+	flags := ""
+	if len(args) > 2 {
+		flags = args[2].(string)
+	}
+	f, err := parseFlags(flags)
+	if err != nil {
+		return nil, "", err
+	}
+	r, err := compileRegex(args[1].(string), f)
+	return r, args[0].(string), err
+}
+
+func init() {
+	for _, o := range []struct {
+		sym, flags string
+		negate     bool
+	}{{"~", "", false}, {"!~", "", true}, {"~*", "i", false}, {"!~*", "i", true}} {
+		for _, t := range []string{"text", "name", "bpchar"} {
+			op(t+" "+o.sym+" text bool", regexKernel(o.flags, o.negate))
+		}
+	}
+	defs([]string{"regexp_like(text,text) bool", "regexp_like(text,text,text) bool"}, regexRows(2, func(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+		if r.global {
+			return nil, errNoGlobal("regexp_like()")
+		}
+		return r.match(a[0].Bytes(i)), nil
+	}))
+	defs([]string{"regexp_match(text,text) text[]", "regexp_match(text,text,text) text[]"}, regexRows(2, regexpMatch))
+	defs([]string{"regexp_replace(text,text,text) text", "regexp_replace(text,text,text,text) text"}, regexRows(3, func(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+		nth := 1
+		if r.global {
+			nth = 0
+		}
+		return replaceMatches(r, a[0].Str(i), a[2].Str(i), 0, nth), nil
+	}))
+	defs([]string{"regexp_replace(text,text,text,int4) text", "regexp_replace(text,text,text,int4,int4) text",
+		"regexp_replace(text,text,text,int4,int4,text) text"}, regexpReplaceFrom(5))
+	defs([]string{"regexp_count(text,text) int4", "regexp_count(text,text,int4) int4", "regexp_count(text,text,int4,text) int4"},
+		regexRows(3, func(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+			start := argInt(a, 2, i, 1)
+			if start <= 0 {
+				return nil, errParam("start", start)
+			}
+			if r.global {
+				return nil, errNoGlobal("regexp_count()")
+			}
+			s := a[0].Str(i)
+			return int32(len(r.matches(s, runeAt(s, int(start-1)), 0))), nil
+		}))
+	defs([]string{"regexp_instr(text,text) int4", "regexp_instr(text,text,int4) int4", "regexp_instr(text,text,int4,int4) int4",
+		"regexp_instr(text,text,int4,int4,int4) int4", "regexp_instr(text,text,int4,int4,int4,text) int4",
+		"regexp_instr(text,text,int4,int4,int4,text,int4) int4"}, regexRows(5, regexpInstr))
+	defs([]string{"regexp_substr(text,text) text", "regexp_substr(text,text,int4) text", "regexp_substr(text,text,int4,int4) text",
+		"regexp_substr(text,text,int4,int4,text) text", "regexp_substr(text,text,int4,int4,text,int4) text"}, regexRows(4, regexpSubstr))
+	defs([]string{"regexp_split_to_array(text,text) text[]", "regexp_split_to_array(text,text,text) text[]"},
+		regexRows(2, func(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+			if r.global {
+				return nil, errNoGlobal("regexp_split_to_array()")
+			}
+			return textArray(splitRegex(r, a[0].Str(i))), nil
+		}))
+	def("substring(text,text) text", regexRows(-1, substringRegex))
+	def("substring(text,text,text) text", rowD(similarSubstring, true))
+
+	for _, sig := range []string{"regexp_matches(text,text) text[]", "regexp_matches(text,text,text) text[]"} {
+		defSet(sig, func(_ *Ctx, args []types.Datum, emit *vec.Builder) error {
+			r, s, err := regexpOf(args)
+			if err != nil {
+				return err
+			}
+			limit := 1
+			if r.global {
+				limit = 0
+			}
+			for _, m := range r.matches(s, 0, limit) {
+				emit.Cols[0].AppendStr(textArray(groups(s, m)))
+			}
+			return nil
+		}, nil)
+	}
+	for _, sig := range []string{"regexp_split_to_table(text,text) text", "regexp_split_to_table(text,text,text) text"} {
+		defSet(sig, func(_ *Ctx, args []types.Datum, emit *vec.Builder) error {
+			r, s, err := regexpOf(args)
+			if err != nil {
+				return err
+			}
+			if r.global {
+				return errNoGlobal("regexp_split_to_table()")
+			}
+			for _, d := range splitRegex(r, s) {
+				emit.Cols[0].AppendDatum(d)
+			}
+			return nil
+		}, nil)
+	}
+}
