@@ -1,12 +1,324 @@
 package exec
 
 import (
+	"errors"
+
+	"streamsql/internal/pgerr"
+	"streamsql/internal/vec"
 	"streamsql/sql/planner"
+	"streamsql/state"
 )
+
+// ErrFinished is what Push, Advance and Tick return once the query has given all
+// its rows although its input goes on (LIMIT after EMIT). Those rows have been emitted.
+var ErrFinished = errors.New("exec: the query has given all its rows")
 
 // Input is a leaf of a graph: where the rows of a Scan come in.
 type Input struct {
 	Scan *planner.Scan
 	// Watermarked says that a Watermark operator stands behind it: rows are pushed by partition.
 	Watermarked bool
+}
+
+// Graph is a plan being run: its operators, wired by direct calls, and the inputs that
+// feed them. It is used by one goroutine. After an error only Close may be called.
+type Graph struct {
+	ctx    *Context
+	stages []*stage // in topological order: inputs of a stage come before it
+	inputs []*input
+	infos  []*Input
+	leaves []*stage // operators without input that have not been started, by order
+	timers []timer
+	begun  bool
+}
+
+// timer is an operator that must be ticked at some time although nothing is pushed.
+type timer interface {
+	// next gives the time of the next Tick that the operator needs, MaxTime for none.
+	next() vec.Time
+}
+
+// starter is an operator without an input: start sends its rows and MaxTime. A restored one that had started does nothing.
+type starter interface{ start() error }
+
+// partitioned is an operator that must know of which partition rows are.
+type partitioned interface {
+	setPartitions(n int)
+	pushPartition(partition int, b *vec.Batch) error
+	advancePartition(partition int, m Mark) error
+	// pass sends the mark as it is now.
+	pass() error
+	partitions() []PartitionMark
+}
+
+// stage is an operator and its place in the graph.
+type stage struct {
+	node  planner.Node
+	op    Operator
+	out   fan
+	order int // of a leaf: how many inputs are read before it
+}
+
+// edge is where the output of a stage goes.
+type edge struct {
+	op   Operator
+	port int
+}
+
+// fan is the Output of an operator: it hands everything to each consumer in turn.
+type fan struct {
+	edges []edge
+	sink  Output // the graph's own output, at the root
+}
+
+// Emit implements Output.
+func (f *fan) Emit(b *vec.Batch) error {
+	if b.N == 0 {
+		return nil
+	}
+	for i := range f.edges {
+		if err := f.edges[i].op.Push(f.edges[i].port, b); err != nil {
+			return err
+		}
+	}
+	if f.sink != nil {
+		return f.sink.Emit(b)
+	}
+	return nil
+}
+
+// Watermark implements Output.
+func (f *fan) Watermark(m Mark) error {
+	for i := range f.edges {
+		if err := f.edges[i].op.Advance(f.edges[i].port, m); err != nil {
+			return err
+		}
+	}
+	if f.sink != nil {
+		return f.sink.Watermark(m)
+	}
+	return nil
+}
+
+// input is the state of an Input. Without a Watermark operator its stream has no event time: it holds nobody back until it ends.
+type input struct {
+	info  *Input
+	out   fan
+	by    []partitioned // the consumers that take rows by partition; out has the others
+	ended []bool
+	done  bool
+}
+
+// Inputs gives the inputs, in an order such that reading input i of a bounded snapshot
+// to its end before i+1 lets hash joins build their right side first.
+func (g *Graph) Inputs() []*Input { return g.infos }
+
+// SetPartitions says how many partitions an input has. A partition without rows yet is active and holds the watermark.
+func (g *Graph) SetPartitions(in, n int) {
+	p := g.inputs[in]
+	for len(p.ended) < n {
+		p.ended = append(p.ended, false)
+		p.done = false
+	}
+	for _, op := range p.by {
+		op.setPartitions(n)
+	}
+}
+
+// begin tells the operators of the inputs without event time; it comes after Restore, before anything else.
+func (g *Graph) begin() error {
+	g.begun = true
+	for _, in := range g.inputs {
+		if in.done {
+			continue
+		}
+		if err := in.out.Watermark(Mark{W: vec.MinTime, Idle: true}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startLeaves starts the operators without input that come before input order.
+func (g *Graph) startLeaves(order int) error {
+	if !g.begun {
+		if err := g.begin(); err != nil {
+			return err
+		}
+	}
+	for len(g.leaves) > 0 && g.leaves[0].order <= order {
+		s := g.leaves[0]
+		g.leaves = g.leaves[1:]
+		if err := s.op.(starter).start(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Push gives rows of a partition of an input. The batch is borrowed.
+func (g *Graph) Push(in, partition int, b *vec.Batch) error {
+	if b.N == 0 {
+		return nil
+	}
+	if len(g.leaves) > 0 || !g.begun {
+		if err := g.startLeaves(in); err != nil {
+			return err
+		}
+	}
+	if g.ctx.Stats != nil {
+		g.ctx.Stats.Rows += int64(b.N)
+	}
+	p := g.inputs[in]
+	for _, op := range p.by {
+		if err := op.pushPartition(partition, b); err != nil {
+			return err
+		}
+	}
+	return p.out.Emit(b)
+}
+
+// Advance says that a partition of an input has ended (m.W == MaxTime) or is idle. Its
+// event time is not said here: the Watermark operator behind the input finds it in the rows.
+func (g *Graph) Advance(in, partition int, m Mark) error {
+	if len(g.leaves) > 0 || !g.begun {
+		if err := g.startLeaves(in); err != nil {
+			return err
+		}
+	}
+	p := g.inputs[in]
+	for _, op := range p.by {
+		if err := op.advancePartition(partition, m); err != nil {
+			return err
+		}
+	}
+	if m.W != vec.MaxTime || p.done {
+		return nil
+	}
+	p.ended[partition] = true
+	for _, e := range p.ended {
+		if !e {
+			return nil
+		}
+	}
+	p.done = true
+	return p.out.Watermark(Mark{W: vec.MaxTime})
+}
+
+// Tick ends a step: marks go out, then every operator sends its net changes.
+func (g *Graph) Tick(t Tick) error {
+	if len(g.leaves) > 0 || !g.begun {
+		if err := g.startLeaves(len(g.inputs)); err != nil {
+			return err
+		}
+	}
+	for _, in := range g.inputs {
+		for _, op := range in.by {
+			if err := op.pass(); err != nil {
+				return err
+			}
+		}
+	}
+	for _, s := range g.stages {
+		if err := s.op.Tick(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// NextTimer gives the processing time at which the graph wants a Tick although nothing was pushed; MaxTime for none.
+func (g *Graph) NextTimer() vec.Time {
+	next := vec.MaxTime
+	for _, t := range g.timers {
+		next = min(next, t.next())
+	}
+	return next
+}
+
+// PartitionMark is what is known of one partition of an input with a watermark.
+type PartitionMark struct {
+	Partition int
+	State     string // active, idle or finished
+	W         vec.Time
+	Rows      int64
+	NullTimes int64
+	Future    int64 // rows with infinity or beyond max_future, which did not advance the watermark
+	LastRowAt vec.Time
+}
+
+// Watermark gives the marks of the partitions of an input; none where no Watermark operator stands behind it.
+func (g *Graph) Watermark(in int) (parts []PartitionMark) {
+	for _, op := range g.inputs[in].by {
+		return op.partitions()
+	}
+	return nil
+}
+
+// Snapshot writes the state of all operators. It may be called only directly after a Tick.
+func (g *Graph) Snapshot(w *state.Writer) error {
+	w.Uint64(uint64(len(g.stages)))
+	for _, s := range g.stages {
+		var sub state.Writer
+		if err := s.op.Snapshot(&sub); err != nil {
+			return err
+		}
+		w.Blob(sub.Bytes())
+	}
+	w.Uint64(uint64(len(g.inputs)))
+	for _, in := range g.inputs {
+		w.Uint64(uint64(len(in.ended)))
+		for _, e := range in.ended {
+			w.Bool(e)
+		}
+		w.Bool(in.done)
+	}
+	return nil
+}
+
+// Restore reads what Snapshot of a graph of the same plan wrote. It comes before any row.
+func (g *Graph) Restore(r *state.Reader) error {
+	if r.Uint64() != uint64(len(g.stages)) {
+		return errState()
+	}
+	for _, s := range g.stages {
+		sub := state.NewReader(r.Blob())
+		if err := s.op.Restore(sub); err != nil {
+			return err
+		}
+		if sub.Err() != nil || sub.Len() > 0 {
+			return errState()
+		}
+	}
+	if r.Uint64() != uint64(len(g.inputs)) {
+		return errState()
+	}
+	for _, in := range g.inputs {
+		n := r.Uint64()
+		if n > uint64(r.Len()) {
+			return errState()
+		}
+		in.ended = make([]bool, n)
+		for i := range in.ended {
+			in.ended[i] = r.Bool()
+		}
+		in.done = r.Bool()
+	}
+	return r.Err()
+}
+
+func errState() error {
+	return pgerr.New(pgerr.DataCorrupted, "operator state does not belong to this plan")
+}
+
+// Close frees the state of all operators.
+func (g *Graph) Close() error {
+	var first error
+	for _, s := range g.stages {
+		if err := s.op.Close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	g.stages, g.leaves, g.timers = nil, nil, nil
+	return first
 }

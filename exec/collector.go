@@ -1,0 +1,53 @@
+package exec
+
+import "streamsql/internal/vec"
+
+// Collector is an Output that queues batches until they are taken.
+type Collector struct {
+	queue []*vec.Batch
+	rows  int
+	mark  Mark
+}
+
+// NewCollector makes an empty collector.
+func NewCollector() *Collector { return &Collector{mark: Mark{W: vec.MinTime}} }
+
+// Emit implements Output.
+func (c *Collector) Emit(b *vec.Batch) error {
+	if b.N > 0 {
+		c.queue = append(c.queue, b.Retain())
+		c.rows += b.N
+	}
+	return nil
+}
+
+// Watermark implements Output.
+func (c *Collector) Watermark(m Mark) error {
+	c.mark = m
+	return nil
+}
+
+// Rows gives the number of rows in the queue.
+func (c *Collector) Rows() int { return c.rows }
+
+// Mark gives the last watermark.
+func (c *Collector) Mark() Mark { return c.mark }
+
+// Next takes the first batch of the queue, which the caller releases; nil if there is none.
+func (c *Collector) Next() *vec.Batch {
+	if len(c.queue) == 0 {
+		return nil
+	}
+	b := c.queue[0]
+	c.queue[0] = nil
+	c.queue = c.queue[1:]
+	c.rows -= b.N
+	return b
+}
+
+// Close releases what was not taken.
+func (c *Collector) Close() {
+	for b := c.Next(); b != nil; b = c.Next() {
+		b.Release()
+	}
+}

@@ -1,0 +1,270 @@
+package exec
+
+import (
+	"streamsql/internal/fn"
+	"streamsql/internal/types"
+	"streamsql/internal/vec"
+	"streamsql/sql/planner"
+	"streamsql/state"
+)
+
+// tableFunc is a set-returning function in FROM with constant arguments.
+type tableFunc struct {
+	leaf
+	n *planner.TableFunc
+}
+
+func newTableFunc(n *planner.TableFunc) (Operator, error) { return &tableFunc{n: n}, nil }
+
+func argTypes(es []planner.Expr) []types.T {
+	ts := make([]types.T, len(es))
+	for i, e := range es {
+		ts[i] = e.Type()
+	}
+	return ts
+}
+
+// setFields gives the columns that a set-returning function appends.
+func setFields(f *fn.Func, args []planner.Expr) *vec.Schema {
+	if f.Cols != nil {
+		return vec.NewSchema(f.Cols(argTypes(args))...)
+	}
+	return vec.NewSchema(vec.Field{Name: f.Name, Type: f.Ret})
+}
+
+// callSet appends the rows of f to emit. A strict function of a NULL has none.
+func callSet(fc *fn.Ctx, f *fn.Func, args []types.Datum, emit *vec.Builder) error {
+	if f.Strict {
+		for _, a := range args {
+			if a == nil {
+				return nil
+			}
+		}
+	}
+	return f.Set(fc, args, emit)
+}
+
+func (t *tableFunc) start() error {
+	args := make([]types.Datum, len(t.n.Args))
+	for i, e := range t.n.Args {
+		var err error
+		if args[i], err = EvalConst(t.ctx.Fn, e); err != nil {
+			return err
+		}
+	}
+	emit := vec.NewBuilder(t.ctx.Alloc, setFields(t.n.Fn, t.n.Args))
+	defer emit.Release()
+	if !t.done {
+		if err := callSet(t.ctx.Fn, t.n.Fn, args, emit); err != nil {
+			return err
+		}
+	}
+	return t.run(t.n.Schema(), func(b *vec.Builder, flush func() error) error {
+		n := emit.Len()
+		for at := 0; at < n; at += vec.MaxRows {
+			end := min(at+vec.MaxRows, n)
+			for c := range emit.Cols {
+				b.Cols[c].AppendRange(&emit.Cols[c], at, end)
+			}
+			for i := at; i < end && t.n.Ordinality; i++ {
+				b.Cols[len(emit.Cols)].AppendInt64(int64(i) + 1)
+			}
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// lateral calls set-returning functions for each row of its input: a LATERAL function
+// in FROM, or the functions of a select list, side by side.
+type lateral struct {
+	in     planner.Node
+	schema *vec.Schema
+	ctx    *Context
+	out    Output
+	p      *Program
+	fns    []*fn.Func
+	args   [][]planner.Expr
+	// zip pads the sets of a row to the longest with NULL and makes one column of each function.
+	zip        bool
+	outer      bool
+	ordinality bool
+	emits      []*vec.Builder
+	build      []vec.Vec // the functions' columns of the output
+	sel        []int32   // input row of each output row
+	views      []vec.Vec
+}
+
+func newLateral(n *planner.TableFunc) (Operator, error) {
+	return &lateral{in: n.Input, schema: n.Schema(), fns: []*fn.Func{n.Fn}, args: [][]planner.Expr{n.Args}, outer: n.Outer, ordinality: n.Ordinality}, nil
+}
+
+func newProjectSet(n *planner.ProjectSet) (Operator, error) {
+	return &lateral{in: n.Input, schema: n.Schema(), fns: n.Fns, args: n.Args, zip: true}, nil
+}
+
+func (l *lateral) Open(ctx *Context, out Output) error {
+	l.ctx, l.out = ctx, out
+	var all []planner.Expr
+	for i, f := range l.fns {
+		all = append(all, l.args[i]...)
+		l.emits = append(l.emits, vec.NewBuilder(ctx.Alloc, setFields(f, l.args[i])))
+	}
+	l.build = make([]vec.Vec, l.schema.Len()-l.in.Schema().Len())
+	for i := range l.build {
+		l.build[i].SetAllocator(ctx.Alloc)
+	}
+	l.reset()
+	var err error
+	l.p, err = CompileExprs(ctx, all, l.in.Schema())
+	return err
+}
+
+func (l *lateral) reset() {
+	for i := range l.build {
+		l.build[i].Reset(l.schema.Fields[l.in.Schema().Len()+i].Type.Kind(), 0)
+	}
+	l.sel = l.sel[:0]
+}
+
+func (l *lateral) Push(_ int, b *vec.Batch) error {
+	l.views = b.Views(l.views)
+	cols, err := l.p.Eval(l.views, b.N)
+	if err != nil {
+		return err
+	}
+	bad := map[int32]error{}
+	for _, v := range cols {
+		for _, e := range v.Errs {
+			if bad[e.Row] == nil {
+				bad[e.Row] = e.Err
+			}
+		}
+	}
+	defer l.reset()
+	for i := range b.N {
+		err := bad[int32(i)]
+		if err == nil {
+			err = l.row(cols, i)
+		}
+		if err != nil {
+			if err := rowError(l.ctx, err, b, i); err != nil {
+				return err
+			}
+			continue
+		}
+		if len(l.sel) >= vec.MaxRows {
+			if err := l.flush(b); err != nil {
+				return err
+			}
+		}
+	}
+	return l.flush(b)
+}
+
+// row appends the output rows of input row i; if it fails, none.
+func (l *lateral) row(cols []*vec.Vec, i int) error {
+	defer func() {
+		for _, e := range l.emits {
+			for c := range e.Cols {
+				e.Cols[c].Reset(e.Schema.Fields[c].Type.Kind(), 0)
+			}
+			e.Ops = nil
+		}
+	}()
+	n, at := 0, 0
+	for k, f := range l.fns {
+		args := make([]types.Datum, len(l.args[k]))
+		for j := range args {
+			args[j] = cols[at].Datum(i)
+			at++
+		}
+		if err := callSet(l.ctx.Fn, f, args, l.emits[k]); err != nil {
+			return err
+		}
+		n = max(n, l.emits[k].Len())
+	}
+	if l.zip {
+		for k, e := range l.emits {
+			l.zipColumn(&l.build[k], e, n)
+		}
+	} else {
+		e := l.emits[0]
+		for c := range e.Cols {
+			l.build[c].AppendRange(&e.Cols[c], 0, n)
+		}
+		for r := range n {
+			if l.ordinality {
+				l.build[len(e.Cols)].AppendInt64(int64(r) + 1)
+			}
+		}
+		if n == 0 && l.outer {
+			for c := range l.build {
+				l.build[c].AppendNull()
+			}
+			n = 1
+		}
+	}
+	for range n {
+		l.sel = append(l.sel, int32(i))
+	}
+	return nil
+}
+
+// zipColumn appends the rows of e, padded to n, to a column: as records where e has several columns.
+func (l *lateral) zipColumn(dst *vec.Vec, e *vec.Builder, n int) {
+	rows := e.Len()
+	if len(e.Cols) == 1 {
+		dst.AppendRange(&e.Cols[0], 0, rows)
+	} else {
+		ts, vals := make([]types.T, len(e.Cols)), make([]types.Datum, len(e.Cols))
+		for i := range rows {
+			for c := range e.Cols {
+				ts[c], vals[c] = e.Schema.Fields[c].Type, e.Cols[c].Datum(i)
+			}
+			dst.AppendStr(types.EncodeRecord(ts, vals))
+		}
+	}
+	for range n - rows {
+		dst.AppendNull()
+	}
+}
+
+// flush sends the output rows so far.
+func (l *lateral) flush(b *vec.Batch) error {
+	if len(l.sel) == 0 {
+		return nil
+	}
+	out := b.Select(l.ctx.Alloc, l.sel)
+	for i := range l.build {
+		out.Cols = append(out.Cols, l.build[i].Seal())
+	}
+	out.Schema = l.schema
+	err := l.out.Emit(out)
+	out.Release()
+	l.reset()
+	return err
+}
+
+func (l *lateral) Advance(_ int, m Mark) error { return l.out.Watermark(m) }
+
+func (l *lateral) Tick(Tick) error { return nil }
+
+func (l *lateral) Snapshot(*state.Writer) error { return nil }
+
+func (l *lateral) Restore(*state.Reader) error { return nil }
+
+func (l *lateral) Close() error {
+	if l.p != nil {
+		l.p.Close()
+	}
+	for _, e := range l.emits {
+		e.Release()
+	}
+	for i := range l.build {
+		l.build[i].Release()
+	}
+	return nil
+}
