@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,9 +57,11 @@ type Engine struct {
 		m       map[int32]*Session
 		nextPID int32
 	}
-	closed  atomic.Bool
-	stop    context.CancelFunc
-	running sync.WaitGroup
+	rowErrors rowErrorLog
+	ingests   map[uint32]*ingest // under write
+	closed    atomic.Bool
+	stop      context.CancelFunc
+	running   sync.WaitGroup
 }
 
 // relation is the runtime side of a catalog relation that holds rows: a table or materialized view.
@@ -95,6 +98,7 @@ func Open(o Options) (*Engine, error) {
 		relations:  map[uint32]*relation{},
 		subs:       map[*subscription]struct{}{},
 		nextOID:    catalog.FirstUserOID,
+		ingests:    map[uint32]*ingest{},
 	}
 	for _, c := range builtinConnectors() {
 		e.connectors[c.Name()] = c
@@ -116,6 +120,16 @@ func Open(o Options) (*Engine, error) {
 func (e *Engine) Close() error {
 	if e.closed.Swap(true) {
 		return nil
+	}
+	e.write.Lock()
+	ingests := slices.Collect(maps.Values(e.ingests))
+	clear(e.ingests)
+	e.write.Unlock()
+	for _, in := range ingests {
+		in.stop()
+	}
+	for _, in := range ingests {
+		<-in.done
 	}
 	e.stop()
 	e.running.Wait()

@@ -20,6 +20,7 @@ type job struct {
 	sub    *subscription // while the view is being filled
 	out    collector
 	failed error
+	stats  exec.Stats
 	steps  int64
 	rows   int64 // changes applied
 	since  vec.Time
@@ -58,7 +59,7 @@ func (c *collector) release() {
 // newJob builds the graph of a view and opens its inputs. rel.table receives the result.
 func (e *Engine) newJob(ctx context.Context, rel *relation, root planner.Node, fc *fn.Ctx, viewer *catalog.Viewer) (j *job, err error) {
 	j = &job{e: e, rel: rel, since: e.clock()}
-	xc := &exec.Context{Alloc: e.alloc, Fn: fc, Continuous: true, Stats: &exec.Stats{}, RowError: j.rowError}
+	xc := &exec.Context{Alloc: e.alloc, Fn: fc, Continuous: true, Stats: &j.stats, RowError: j.rowError}
 	if j.graph, err = exec.Build(xc, root, &j.out); err != nil {
 		return nil, err
 	}

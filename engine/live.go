@@ -1,0 +1,169 @@
+package engine
+
+import (
+	"encoding/json"
+	"sync"
+
+	"streamsql/catalog"
+	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
+	"streamsql/internal/vec"
+)
+
+// maxRowErrors is how many failed rows sys.errors remembers for a view; the oldest go first.
+const maxRowErrors = 1000
+
+// rowErrorLog remembers the rows that views could not evaluate; sys.errors shows it.
+type rowErrorLog struct {
+	mu   sync.Mutex
+	rows map[uint32][]rowErrorEntry
+}
+
+type rowErrorEntry struct {
+	at    vec.Time
+	code  string
+	text  string
+	data  string // the row as a JSON object
+	owner string
+}
+
+// recordRowError remembers a row that failed to evaluate in a view.
+func (e *Engine) recordRowError(rel *catalog.Relation, err error, b *vec.Batch, row int) {
+	obj := map[string]any{}
+	env := types.Env{}
+	for c, f := range b.Schema.Fields {
+		var v vec.Vec
+		v.View(b.Cols[c])
+		if d := v.Datum(row); d == nil {
+			obj[f.Name] = nil
+		} else {
+			obj[f.Name] = string(types.AppendText(nil, &env, f.Type, d))
+		}
+	}
+	data, _ := json.Marshal(obj)
+	pe := pgerr.From(err)
+	l := &e.rowErrors
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.rows == nil {
+		l.rows = map[uint32][]rowErrorEntry{}
+	}
+	es := append(l.rows[rel.OID], rowErrorEntry{at: e.clock(), code: pe.Code, text: pe.Message, data: string(data), owner: rel.Schema + "." + rel.Name})
+	if len(es) > maxRowErrors {
+		es = es[len(es)-maxRowErrors:]
+	}
+	l.rows[rel.OID] = es
+}
+
+// liveRows appends the rows of a relation about the running engine.
+func (s *Session) liveRows(relation string, b *vec.Builder) error {
+	switch relation {
+	case "pg_settings":
+		for i := range settings {
+			st := &settings[i]
+			v, _ := s.vars.get(st.name)
+			appendByName(b, map[string]types.Datum{"name": st.name, "setting": v, "unit": nilIfEmpty(st.unit), "category": "Client Connection Defaults",
+				"short_desc": st.desc, "context": settingContext(st), "vartype": settingType(st), "source": "default", "boot_val": st.value, "reset_val": st.value, "pending_restart": false})
+		}
+	case "pg_stat_activity":
+		for _, o := range s.e.liveSessions() {
+			app, _ := o.vars.get("application_name")
+			state := "idle"
+			if o == s {
+				state = "active"
+			}
+			appendByName(b, map[string]types.Datum{"pid": o.pid, "usename": o.user, "datname": o.database, "application_name": app,
+				"client_addr": nil, "backend_start": o.started, "state": state, "query": o.query, "backend_type": "client backend"})
+		}
+	case "pg_cursors":
+		for name, p := range s.portals {
+			if p.cursor {
+				appendByName(b, map[string]types.Datum{"name": name, "statement": p.text, "is_holdable": p.hold, "is_binary": false, "is_scrollable": false, "creation_time": p.made})
+			}
+		}
+	case "pg_prepared_statements":
+		for name, st := range s.statements {
+			if name != "" {
+				appendByName(b, map[string]types.Datum{"name": name, "statement": st.parsed.Text, "prepare_time": st.made, "from_sql": st.fromSQL, "generic_plans": int64(0), "custom_plans": int64(0)})
+			}
+		}
+	case "jobs":
+		for _, j := range s.e.jobStates() {
+			appendByName(b, map[string]types.Datum{"relation": j.view, "state": j.state, "changes": j.changes, "error": nilIfEmpty(j.err), "started_at": j.since})
+		}
+	case "errors":
+		l := &s.e.rowErrors
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, es := range l.rows {
+			for _, r := range es {
+				appendByName(b, map[string]types.Datum{"relation": r.owner, "at": r.at, "sqlstate": r.code, "message": r.text, "row_data": r.data})
+			}
+		}
+	case "watermarks":
+		for _, w := range s.e.watermarks() {
+			appendByName(b, w)
+		}
+	}
+	return nil
+}
+
+func nilIfEmpty(s string) types.Datum {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func settingContext(s *setting) string {
+	if s.readonly {
+		return "internal"
+	}
+	return "user"
+}
+
+func settingType(s *setting) string {
+	switch s.kind {
+	case 'b':
+		return "bool"
+	case 'i':
+		return "integer"
+	case 'e':
+		return "enum"
+	}
+	return "string"
+}
+
+// appendByName appends a row given by column names; columns that are not named are NULL.
+func appendByName(b *vec.Builder, row map[string]types.Datum) {
+	for i, f := range b.Schema.Fields {
+		b.Cols[i].AppendDatum(row[f.Name])
+	}
+}
+
+// watermarks gives the rows of sys.watermarks: one a partition of each input of each view with a watermark.
+func (e *Engine) watermarks() []map[string]types.Datum {
+	c := e.coord
+	c.step.Lock()
+	defer c.step.Unlock()
+	var out []map[string]types.Datum
+	for _, j := range c.jobs {
+		if j.graph == nil {
+			continue
+		}
+		for i, in := range j.graph.Inputs() {
+			for p, m := range j.graph.Watermark(i) {
+				row := map[string]types.Datum{"relation": in.Scan.Rel.Name, "view": j.rel.rel.Name, "partition": int64(p),
+					"state": m.State, "rows": m.Rows, "null_times": m.NullTimes, "future_rows": m.FutureRows,
+					"late_rows": j.stats.LateRows}
+				if m.W != vec.MinTime && m.W != vec.MaxTime {
+					row["watermark"] = m.W
+				} else if m.W == vec.MaxTime {
+					row["watermark"] = types.PosInfinity
+				}
+				out = append(out, row)
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,169 @@
+package engine
+
+import (
+	"strconv"
+	"strings"
+
+	"streamsql/catalog"
+	"streamsql/internal/fn"
+	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
+)
+
+// sessionInfo answers the system information functions for one statement.
+type sessionInfo struct {
+	s   *Session
+	cat *catalog.Snapshot
+}
+
+var _ fn.SessionInfo = (*sessionInfo)(nil)
+
+func (i *sessionInfo) CurrentUser() string     { return i.s.user }
+func (i *sessionInfo) SessionUser() string     { return i.s.user }
+func (i *sessionInfo) CurrentDatabase() string { return i.s.database }
+func (i *sessionInfo) BackendPID() int32       { return i.s.pid }
+
+func (i *sessionInfo) SearchPath(implicit bool) []string {
+	path := i.s.searchPath(i.cat)
+	if implicit {
+		path = append([]string{"pg_catalog"}, path...)
+	}
+	return path
+}
+
+func (i *sessionInfo) Setting(name string) (string, bool) { return i.s.vars.get(settingName(name)) }
+
+func (i *sessionInfo) SetSetting(name, value string, local bool) error {
+	return i.s.vars.set(settingName(name), value, local)
+}
+
+// splitName cuts a possibly qualified, possibly quoted name into its folded parts.
+func splitName(s string) []string {
+	var parts []string
+	var b strings.Builder
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"' && quoted && i+1 < len(s) && s[i+1] == '"':
+			b.WriteByte('"')
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == '.' && !quoted:
+			parts = append(parts, b.String())
+			b.Reset()
+		case !quoted && c >= 'A' && c <= 'Z':
+			b.WriteByte(c + 'a' - 'A')
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return append(parts, b.String())
+}
+
+// RegLookup gives the OID that a name has as a reg* type.
+func (i *sessionInfo) RegLookup(kind types.T, name string) (uint32, error) {
+	name = strings.TrimSpace(name)
+	if n, err := strconv.ParseUint(name, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	if name == "-" {
+		return 0, nil
+	}
+	parts := splitName(name)
+	base, schema := parts[len(parts)-1], ""
+	if len(parts) > 1 {
+		schema = parts[len(parts)-2]
+	}
+	switch kind.OID {
+	case types.OIDRegclass:
+		if r := i.cat.Find(schema, base, i.s.searchPath(i.cat)); r != nil {
+			return r.OID, nil
+		}
+		return 0, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", strings.Join(parts, "."))
+	case types.OIDRegtype:
+		t := strings.TrimSpace(base)
+		arrays := 0
+		for strings.HasSuffix(t, "[]") {
+			t = strings.TrimSpace(strings.TrimSuffix(t, "[]"))
+			arrays++
+		}
+		if open := strings.IndexByte(t, '('); open > 0 {
+			if end := strings.IndexByte(t, ')'); end > open {
+				t = strings.TrimSpace(t[:open] + t[end+1:])
+			}
+		}
+		if ty, ok := types.Lookup(t); ok {
+			if arrays > 0 {
+				ty, _ = ty.ArrayOf()
+			}
+			return ty.OID, nil
+		}
+		if r := i.cat.Find(schema, base, i.s.searchPath(i.cat)); r != nil {
+			return r.TypeOID, nil
+		}
+		return 0, pgerr.New(pgerr.UndefinedObject, "type \"%s\" does not exist", name)
+	case types.OIDRegnamespace:
+		if oid, ok := i.cat.SchemaOID(base); ok {
+			return oid, nil
+		}
+		return 0, pgerr.New(pgerr.InvalidSchemaName, "schema \"%s\" does not exist", base)
+	case types.OIDRegrole:
+		return catalog.OwnerOID, nil
+	case types.OIDRegproc, types.OIDRegprocedure:
+		fname, _, _ := strings.Cut(base, "(")
+		for _, f := range fn.Lookup(fname) {
+			if f.OID != 0 {
+				return f.OID, nil
+			}
+		}
+		return 0, pgerr.New(pgerr.UndefinedFunction, "function \"%s\" does not exist", base)
+	}
+	return 0, pgerr.New(pgerr.FeatureNotSupported, "names of type %s cannot be looked up", kind)
+}
+
+// RegName gives the name of an OID as a reg* type shows it.
+func (i *sessionInfo) RegName(kind types.T, oid uint32) (string, bool) {
+	if oid == 0 {
+		return "-", true
+	}
+	switch kind.OID {
+	case types.OIDRegclass:
+		if r := i.cat.ByOID(oid); r != nil {
+			if i.cat.Find("", r.Name, i.s.searchPath(i.cat)) == r {
+				return fn.QuoteIdent(r.Name), true
+			}
+			return fn.QuoteIdent(r.Schema) + "." + fn.QuoteIdent(r.Name), true
+		}
+	case types.OIDRegtype:
+		if types.InfoOf(types.Of(oid)) != nil {
+			return types.Of(oid).Format(), true
+		}
+		for _, r := range i.cat.Relations() {
+			if r.TypeOID == oid {
+				return r.Name, true
+			}
+		}
+	case types.OIDRegnamespace:
+		for _, n := range i.cat.Schemas() {
+			if o, _ := i.cat.SchemaOID(n); o == oid {
+				return fn.QuoteIdent(n), true
+			}
+		}
+	case types.OIDRegrole:
+		return i.s.user, true
+	case types.OIDRegproc, types.OIDRegprocedure:
+		for _, f := range fn.All() {
+			if f.OID == oid {
+				return f.Name, true
+			}
+		}
+	}
+	return "", false
+}
+
+// Describe answers the functions that describe catalog objects.
+func (i *sessionInfo) Describe(what string, args []types.Datum) (types.Datum, bool) {
+	return catalog.Describe(&catalog.Viewer{Snapshot: i.cat, Database: i.s.database, User: i.s.user, Live: i.s.liveRows},
+		i.s.searchPath(i.cat), what, args)
+}
