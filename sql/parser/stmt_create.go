@@ -1,0 +1,562 @@
+package parser
+
+import (
+	"strings"
+
+	"streamsql/internal/pgerr"
+	"streamsql/sql/parser/ast"
+)
+
+// create parses CREATE of anything.
+func (p *parser) create() ast.Stmt {
+	p.expect("create")
+	replace := p.accept("or", "replace")
+	temp := false
+	switch {
+	case (p.is("local") || p.is("global")) && (p.peek(1).isWord("temp") || p.peek(1).isWord("temporary")):
+		p.i += 2
+		temp = true
+	case p.accept("temp"), p.accept("temporary"):
+		temp = true
+	default:
+		p.accept("unlogged")
+	}
+	at := p.pos()
+	kindOnly := func(ok bool) {
+		if !ok {
+			p.unexpected()
+		}
+	}
+	switch {
+	case p.accept("table"):
+		kindOnly(!replace)
+		return p.createTable(false, temp)
+	case p.accept("source"):
+		kindOnly(!replace && !temp)
+		return p.createTable(true, false)
+	case p.accept("materialized", "view"):
+		kindOnly(!temp)
+		return p.createView(true, replace, false)
+	case p.accept("view"), p.accept("recursive", "view"):
+		if p.toks[p.i-2].isWord("recursive") {
+			p.unsupported(at, "CREATE RECURSIVE VIEW", "Write CREATE VIEW .. AS WITH RECURSIVE ..")
+		}
+		return p.createView(false, replace, temp)
+	case p.accept("sink"):
+		kindOnly(!replace && !temp)
+		return p.createSink()
+	case p.accept("schema"):
+		s := &ast.CreateSchema{IfNotExists: p.ifNotExists(), Pos: p.pos()}
+		if p.accept("authorization") {
+			s.Name = p.label()
+		} else {
+			s.Name = p.colID()
+			if p.accept("authorization") {
+				p.label()
+			}
+		}
+		return s
+	case p.is("index") || p.is("unique"):
+		return p.createIndex()
+	case p.accept("function"):
+		return p.createFunction(replace)
+	}
+	return p.createOther(at)
+}
+
+// createOther names the kinds of objects that there are not yet, and skips their definition.
+func (p *parser) createOther(at ast.Pos) ast.Stmt {
+	for _, kind := range [][]string{{"type"}, {"sequence"}, {"secret"}, {"connection"}, {"role"}, {"user"}, {"group"}, {"domain"},
+		{"extension"}, {"database"}, {"trigger"}, {"constraint", "trigger"}, {"event", "trigger"}, {"aggregate"}, {"operator"},
+		{"cast"}, {"collation"}, {"language"}, {"procedure"}, {"policy"}, {"publication"}, {"subscription"}, {"rule"}, {"server"},
+		{"foreign", "table"}, {"foreign", "data", "wrapper"}, {"tablespace"}, {"statistics"}, {"text", "search"}, {"conversion"},
+		{"access", "method"}, {"transform"}} {
+		if !p.accept(kind...) {
+			continue
+		}
+		c := &ast.CreateOther{Kind: strings.Join(kind, " "), Pos: at}
+		p.ifNotExists()
+		if p.tok().isColID() {
+			c.Name = p.name()
+		}
+		p.skipStatement()
+		return c
+	}
+	e := p.syntaxError()
+	if p.tok().kind == tIdent {
+		if w := nearest(p.tok().text, []string{"table", "source", "view", "materialized", "sink", "schema", "index", "function", "type", "temp"}); w != "" {
+			e.WithHint("Perhaps you meant CREATE %s.", w)
+		}
+	}
+	p.fail(e)
+	return nil
+}
+
+// skipStatement passes the rest of a statement.
+func (p *parser) skipStatement() {
+	for p.tok().kind != tEOF && !p.isOp(";") {
+		if p.tok().kind == tError {
+			p.unexpected()
+		}
+		if m := p.tok().match; m > 0 {
+			p.i = int(m)
+		}
+		p.next()
+	}
+}
+
+func (p *parser) createTable(source, temp bool) ast.Stmt {
+	s := &ast.CreateTable{Source: source, Temp: temp, IfNotExists: p.ifNotExists(), Name: p.name()}
+	if p.isAny("of", "partition") {
+		p.unsupported(p.pos(), "CREATE TABLE .. "+strings.ToUpper(p.tok().text), "Name the columns of the table.")
+	}
+	namesOnly := false
+	if p.isOp("(") {
+		// (a, b) AS SELECT names the columns only.
+		namesOnly = (p.peek(2).isOp(",") || p.peek(2).isOp(")")) && p.peek(1).kind == tIdent
+		if namesOnly {
+			s.Names = p.nameList()
+		} else {
+			p.tableElements(s)
+		}
+	}
+	for {
+		switch {
+		case p.is("append"):
+			p.next()
+			p.expect("only")
+			s.AppendOnly = true
+			continue
+		case p.is("with") && p.peek(1).isOp("("):
+			p.next()
+			s.Options = append(s.Options, p.options()...)
+			continue
+		case p.accept("without", "oids"):
+			continue
+		case p.accept("on", "commit"):
+			if !p.accept("preserve", "rows") && !p.accept("delete", "rows") {
+				p.expect("drop")
+			}
+			continue
+		case p.is("inherits") || p.is("partition") && p.peek(1).isWord("by"):
+			p.unsupported(p.pos(), map[bool]string{true: "INHERITS", false: "PARTITION BY"}[p.is("inherits")], "")
+		case p.accept("using"), p.accept("tablespace"):
+			p.colID()
+			continue
+		}
+		break
+	}
+	if p.accept("as") {
+		if s.Columns != nil || source {
+			p.i--
+			p.unexpected()
+		}
+		first := p.i
+		s.As = p.rootQuery()
+		s.AsText = p.text(first)
+		if p.accept("with", "no", "data") {
+			s.WithNoData = true
+		} else {
+			p.accept("with", "data")
+		}
+	} else if namesOnly {
+		p.unexpected()
+	}
+	return s
+}
+
+// tableElements reads the columns, constraints and the watermark of a table or source.
+func (p *parser) tableElements(s *ast.CreateTable) {
+	p.expectOp("(")
+	var cols []*ast.ColumnDef
+	var constraints []*ast.Constraint
+	if p.acceptOp(")") {
+		return
+	}
+	for {
+		switch {
+		case p.is("watermark") && p.peek(1).isWord("for"):
+			pos := p.pos()
+			p.i += 2
+			if s.Watermark != nil {
+				p.fail(pgerr.New(pgerr.InvalidTableDefinition, "multiple watermarks for relation \"%s\" are not allowed", s.Name.Base()).At(pos))
+			}
+			w := &ast.Watermark{Pos: pos, Column: p.colID()}
+			if p.accept("as") {
+				first := p.i
+				p.rootExpr(&w.Expr)
+				w.Text = p.text(first)
+			}
+			s.Watermark = w
+		case p.is("like") && p.peek(1).isColID():
+			p.unsupported(p.pos(), "LIKE in CREATE TABLE", "Use CREATE TABLE .. AS SELECT .. WITH NO DATA.")
+		default:
+			if c, ok := p.constraint(); ok {
+				constraints = append(constraints, c)
+				break
+			}
+			c := &ast.ColumnDef{}
+			cols = append(cols, c)
+			p.columnDef(c)
+		}
+		if !p.acceptOp(",") {
+			break
+		}
+	}
+	p.expectOp(")")
+	// Defaults and checks arrive when the statement is complete.
+	s.Columns = make([]ast.ColumnDef, len(cols))
+	p.after = append(p.after, func() {
+		for i, c := range cols {
+			s.Columns[i] = *c
+		}
+		for _, c := range constraints {
+			s.Constraints = append(s.Constraints, *c)
+		}
+	})
+}
+
+// constraint reads a table constraint; ok is false where a column begins.
+func (p *parser) constraint() (*ast.Constraint, bool) {
+	c := &ast.Constraint{Pos: p.pos()}
+	if p.accept("constraint") {
+		c.Name = p.colID()
+	}
+	switch {
+	case p.is("primary") && p.peek(1).isWord("key"):
+		p.i += 2
+		c.Kind = "primary key"
+		c.Columns = p.nameList()
+	case p.is("unique"):
+		p.next()
+		c.Kind = "unique"
+		if p.accept("nulls") {
+			p.accept("not")
+			p.expect("distinct")
+		}
+		c.Columns = p.nameList()
+	case p.is("check") && p.peek(1).isOp("("):
+		p.next()
+		c.Kind = "check"
+		c.CheckText = p.parenExpr(&c.Check)
+	case p.is("foreign") && p.peek(1).isWord("key"):
+		p.i += 2
+		c.Kind = "foreign key"
+		c.Columns = p.nameList()
+		p.expect("references")
+		n := p.name()
+		c.RefTable = &n
+		if p.isOp("(") {
+			c.RefColumns = p.nameList()
+		}
+		p.referenceActions()
+	case p.is("exclude"):
+		p.unsupported(p.pos(), "EXCLUDE constraints", "")
+	default:
+		if c.Name != "" {
+			p.unexpected()
+		}
+		return nil, false
+	}
+	for p.constraintAttribute() {
+	}
+	p.accept("no", "inherit")
+	return c, true
+}
+
+// parenExpr lowers (expression) and gives its text.
+func (p *parser) parenExpr(dst *ast.Expr) string {
+	p.expectOp("(")
+	first := p.i
+	p.rootExpr(dst)
+	text := p.text(first)
+	p.expectOp(")")
+	return text
+}
+
+func (p *parser) referenceActions() {
+	for {
+		switch {
+		case p.accept("match"):
+			p.label()
+		case p.accept("on", "delete"), p.accept("on", "update"):
+			if !p.accept("no", "action") && !p.accept("set", "null") && !p.accept("set", "default") && !p.accept("cascade") {
+				p.expect("restrict")
+			}
+		default:
+			return
+		}
+	}
+}
+
+func (p *parser) constraintAttribute() bool {
+	return p.accept("deferrable") || p.accept("not", "deferrable") || p.accept("initially", "deferred") ||
+		p.accept("initially", "immediate") || p.accept("not", "valid")
+}
+
+// columnDef reads name type constraints.
+func (p *parser) columnDef(c *ast.ColumnDef) {
+	c.Pos = p.pos()
+	c.Name = p.colID()
+	if t := p.tok(); t.isOp(",") || t.isOp(")") {
+		p.fail(p.syntaxError().WithHint("Column \"%s\" needs a type.", c.Name))
+	}
+	if p.serial(c) {
+		return
+	}
+	c.Type = p.typeName()
+	for p.columnConstraint(c) {
+	}
+}
+
+// serial reads the types that are an integer with a sequence.
+func (p *parser) serial(c *ast.ColumnDef) bool {
+	base := ""
+	if !p.tok().quoted && p.tok().kind == tIdent {
+		base = map[string]string{"serial": "int4", "serial4": "int4", "bigserial": "int8", "serial8": "int8", "smallserial": "int2", "serial2": "int2"}[p.tok().text]
+	}
+	if base == "" {
+		return false
+	}
+	c.Type = ast.TypeName{Name: ast.Name{Parts: []string{base}, Pos: p.pos()}, Pos: p.pos()}
+	p.next()
+	c.Identity = "by default"
+	c.NotNull = true
+	for p.columnConstraint(c) {
+	}
+	return true
+}
+
+func (p *parser) columnConstraint(c *ast.ColumnDef) bool {
+	if p.accept("constraint") {
+		p.colID()
+	}
+	switch {
+	case p.accept("not", "null"):
+		c.NotNull = true
+	case p.accept("null"):
+	case p.accept("primary", "key"):
+		c.PrimaryKey, c.NotNull = true, true
+	case p.accept("unique"):
+		c.Unique = true
+	case p.accept("default"):
+		first := p.i
+		p.rootExprB(&c.Default)
+		c.DefaultText = p.text(first)
+	case p.accept("check"):
+		c.CheckText = p.parenExpr(&c.Check)
+		p.accept("no", "inherit")
+	case p.accept("generated"):
+		always := p.accept("always")
+		if !always {
+			p.expect("by", "default")
+		}
+		p.expect("as")
+		if p.accept("identity") {
+			c.Identity = "by default"
+			if always {
+				c.Identity = "always"
+			}
+			c.NotNull = true
+			if p.isOp("(") {
+				p.skipParens()
+			}
+			break
+		}
+		if !always {
+			p.unexpected()
+		}
+		c.GeneratedText = p.parenExpr(&c.Generated)
+		p.expect("stored")
+	case p.accept("references"):
+		n := p.name()
+		c.References = &n
+		if p.isOp("(") {
+			p.nameList()
+		}
+		p.referenceActions()
+	case p.accept("collate"):
+		c.Collation = p.name().Base()
+	case p.accept("compression"):
+		p.label()
+	default:
+		return p.constraintAttribute()
+	}
+	return true
+}
+
+// rootExprB lowers a b_expr, which ends before NOT NULL and the like.
+func (p *parser) rootExprB(dst *ast.Expr) {
+	p.rootSep()
+	p.exprPrec(precOr, true)
+	p.em.roots = append(p.em.roots, dst)
+}
+
+func (p *parser) createView(mat, replace, temp bool) ast.Stmt {
+	s := &ast.CreateView{Materialized: mat, OrReplace: replace, Temp: temp, IfNotExists: p.ifNotExists(), Name: p.name()}
+	if p.isOp("(") {
+		s.Columns = p.nameList()
+	}
+	if mat && p.accept("using") {
+		p.colID()
+	}
+	if p.accept("with") {
+		s.Options = p.options()
+	}
+	p.expect("as")
+	first := p.i
+	s.Query = p.rootQuery()
+	s.Text = p.text(first)
+	switch {
+	case mat && p.accept("with", "no", "data"):
+		s.WithNoData = true
+	case mat && p.accept("with", "data"):
+	case p.is("with") && (p.peek(1).isWord("check") || p.peek(1).isWord("cascaded") || p.peek(1).isWord("local")):
+		p.unsupported(p.pos(), "WITH CHECK OPTION", "Views are not updatable.")
+	}
+	return s
+}
+
+func (p *parser) createSink() ast.Stmt {
+	s := &ast.CreateSink{IfNotExists: p.ifNotExists(), Name: p.name()}
+	switch {
+	case p.accept("from"):
+		n := p.name()
+		s.From = &n
+	case p.accept("as"):
+		first := p.i
+		s.Query = p.rootQuery()
+		s.Text = p.text(first)
+	default:
+		p.fail(p.syntaxError().WithHint("Write CREATE SINK name FROM relation WITH (..) or CREATE SINK name AS query WITH (..)."))
+	}
+	if p.accept("with") {
+		s.Options = p.options()
+	}
+	return s
+}
+
+func (p *parser) createIndex() ast.Stmt {
+	s := &ast.CreateIndex{Pos: p.pos(), Unique: p.accept("unique")}
+	p.expect("index")
+	p.accept("concurrently")
+	s.IfNotExists = p.ifNotExists()
+	if !p.is("on") {
+		s.Name = p.name().Base()
+	}
+	p.expect("on")
+	p.accept("only")
+	s.Table = p.name()
+	if p.accept("using") {
+		s.Method = p.colID()
+	}
+	p.expectOp("(")
+	var cols []*ast.OrderItem
+	for {
+		item := &ast.OrderItem{Pos: p.pos()}
+		p.rootExpr(&item.Expr)
+		if p.tok().isColID() && !p.is("nulls") {
+			p.name() // an operator class
+		}
+		p.direction(item)
+		cols = append(cols, item)
+		if !p.acceptOp(",") {
+			break
+		}
+	}
+	p.expectOp(")")
+	p.after = append(p.after, func() {
+		for _, c := range cols {
+			s.Columns = append(s.Columns, *c)
+		}
+	})
+	if p.accept("include") {
+		p.nameList()
+	}
+	if p.accept("nulls") {
+		p.accept("not")
+		p.expect("distinct")
+	}
+	if p.accept("with") {
+		p.options()
+	}
+	if p.accept("tablespace") {
+		p.colID()
+	}
+	if p.accept("where") {
+		var where ast.Expr
+		p.rootExpr(&where)
+	}
+	return s
+}
+
+// createFunction parses CREATE FUNCTION; only LANGUAGE SQL has a use for the body.
+func (p *parser) createFunction(replace bool) ast.Stmt {
+	s := &ast.CreateFunction{OrReplace: replace, Name: p.name()}
+	p.expectOp("(")
+	for !p.isOp(")") {
+		switch {
+		case p.is("out") || p.is("inout") || p.is("variadic"):
+			p.unsupported(p.pos(), strings.ToUpper(p.tok().text)+" parameters", "Use RETURNS and parameters of mode IN.")
+		case p.accept("in"):
+		}
+		name := ""
+		// A name stands before the type, where two words follow one another.
+		if n := p.peek(1); p.tok().kind == tIdent && n.kind == tIdent && !n.isWord("default") && !n.isWord("precision") && !n.isWord("varying") &&
+			!p.tok().isWord("timestamp") && !p.tok().isWord("time") && !p.tok().isWord("setof") {
+			name = p.label()
+		}
+		s.ArgNames = append(s.ArgNames, name)
+		s.ArgTypes = append(s.ArgTypes, p.typeName())
+		if p.is("default") || p.isOp("=") {
+			p.unsupported(p.pos(), "DEFAULT of a parameter", "Make a second function with fewer parameters.")
+		}
+		if !p.acceptOp(",") {
+			break
+		}
+	}
+	p.expectOp(")")
+	if p.accept("returns") {
+		if p.is("table") {
+			p.unsupported(p.pos(), "RETURNS TABLE", "Return a scalar type.")
+		}
+		s.Returns = p.typeName()
+	}
+	p.functionOptions(s)
+	return s
+}
+
+func (p *parser) functionOptions(s *ast.CreateFunction) {
+	for {
+		switch {
+		case p.accept("language"):
+			s.Language = foldASCII(p.next().text)
+		case p.is("immutable"), p.is("stable"), p.is("volatile"):
+			s.Volatility = p.next().text
+		case p.accept("strict"), p.accept("returns", "null", "on", "null", "input"):
+			s.Strict = true
+		case p.accept("called", "on", "null", "input"), p.accept("leakproof"), p.accept("not", "leakproof"),
+			p.accept("security", "definer"), p.accept("security", "invoker"):
+		case p.accept("parallel"), p.accept("cost"), p.accept("rows"):
+			p.next()
+		case p.accept("as"):
+			s.Body = p.stringLit()
+			if p.acceptOp(",") {
+				p.unsupported(p.pos(), "a function of a library", "Use LANGUAGE SQL.")
+			}
+		case p.is("return"):
+			p.next()
+			first := p.i
+			var e ast.Expr
+			p.rootExpr(&e)
+			s.Body = "SELECT " + p.text(first)
+			if s.Language == "" {
+				s.Language = "sql"
+			}
+		case p.is("begin"):
+			p.unsupported(p.pos(), "BEGIN ATOMIC", "Write the body as a string after AS.")
+		default:
+			return
+		}
+	}
+}

@@ -1,0 +1,405 @@
+package parser
+
+import (
+	"strings"
+
+	"streamsql/internal/pgerr"
+	"streamsql/sql/parser/ast"
+)
+
+// objectKinds are the kinds of objects that DROP, ALTER, COMMENT and GRANT name.
+var objectKinds = [][]string{
+	{"materialized", "view"}, {"table"}, {"source"}, {"view"}, {"sink"}, {"schema"}, {"index"}, {"function"}, {"type"}, {"sequence"},
+	{"secret"}, {"connection"}, {"role"}, {"user"}, {"group"}, {"domain"}, {"extension"}, {"database"}, {"trigger"}, {"aggregate"},
+	{"operator"}, {"cast"}, {"collation"}, {"language"}, {"procedure"}, {"routine"}, {"policy"}, {"publication"}, {"subscription"},
+	{"rule"}, {"server"}, {"foreign", "table"}, {"foreign", "data", "wrapper"}, {"tablespace"}, {"statistics"}, {"owned"},
+	{"event", "trigger"}, {"text", "search"}, {"conversion"}, {"access", "method"}, {"default", "privileges"}, {"system"}, {"column"},
+	{"constraint"}, {"large", "object"},
+}
+
+func (p *parser) objectKind() string {
+	for _, k := range objectKinds {
+		if p.accept(k...) {
+			return strings.Join(k, " ")
+		}
+	}
+	e := p.syntaxError()
+	if p.tok().kind == tIdent {
+		if w := nearest(p.tok().text, []string{"table", "source", "view", "materialized", "sink", "schema", "index", "function"}); w != "" {
+			e.WithHint("Perhaps you meant %s.", w)
+		}
+	}
+	p.fail(e)
+	return ""
+}
+
+// cascade reads CASCADE or RESTRICT.
+func (p *parser) cascade() bool {
+	if p.accept("cascade") {
+		return true
+	}
+	p.accept("restrict")
+	return false
+}
+
+func (p *parser) drop() ast.Stmt {
+	p.expect("drop")
+	d := &ast.Drop{Kind: p.objectKind(), Pos: p.pos()}
+	switch d.Kind {
+	case "column", "system", "default privileges", "constraint", "large object":
+		p.i--
+		p.unexpected()
+	case "trigger", "policy", "rule", "cast", "operator", "owned", "text search", "access method":
+		p.unsupported(d.Pos, "DROP "+strings.ToUpper(d.Kind), "")
+	}
+	if d.Kind == "index" {
+		p.accept("concurrently")
+	}
+	d.IfExists = p.ifExists()
+	for {
+		d.Names = append(d.Names, p.name())
+		if p.isOp("(") {
+			p.skipParens()
+		}
+		if !p.acceptOp(",") {
+			break
+		}
+	}
+	d.Cascade = p.cascade()
+	return d
+}
+
+func (p *parser) alter() ast.Stmt {
+	p.expect("alter")
+	a := &ast.Alter{Pos: p.pos()}
+	a.Kind = p.objectKind()
+	if a.Kind == "system" || a.Kind == "default privileges" {
+		a.Action = a.Kind
+		p.skipStatement()
+		return a
+	}
+	a.IfExists = p.ifExists()
+	p.accept("only")
+	a.Name = p.name()
+	if p.isOp("(") {
+		p.skipParens()
+	}
+	if p.isOp("*") {
+		p.next()
+	}
+	p.alterAction(a)
+	return a
+}
+
+func (p *parser) alterAction(a *ast.Alter) {
+	first := p.i
+	switch {
+	case p.accept("rename", "to"):
+		a.Action, a.NewName = "rename to", p.colID()
+	case p.accept("rename", "constraint"):
+		a.Action, a.Column = "rename constraint", p.colID()
+		p.expect("to")
+		a.NewName = p.colID()
+	case p.accept("rename"):
+		p.accept("column")
+		a.Action, a.Column = "rename column", p.colID()
+		p.expect("to")
+		a.NewName = p.colID()
+	case p.accept("owner", "to"):
+		a.Action, a.NewName = "owner to", p.label()
+	case p.accept("set", "schema"):
+		a.Action, a.NewName = "set schema", p.colID()
+	case p.is("add") && !p.peek(1).isWord("constraint") && !p.peek(1).isWord("primary") && !p.peek(1).isWord("unique") &&
+		!p.peek(1).isWord("check") && !p.peek(1).isWord("foreign") && !p.peek(1).isWord("value"):
+		p.next()
+		p.accept("column")
+		p.ifNotExists()
+		a.Action = "add column"
+		a.Def = &ast.ColumnDef{}
+		p.columnDef(a.Def)
+		a.Column = a.Def.Name
+	case p.is("drop") && !p.peek(1).isWord("constraint"):
+		p.next()
+		p.accept("column")
+		p.ifExists()
+		a.Action, a.Column = "drop column", p.colID()
+		p.cascade()
+	default:
+		// The words say what is not there: add constraint, alter column, set, ...
+		var words []string
+		for t := p.tok(); t.kind == tIdent && !t.quoted && t.cat != notKeyword && len(words) < 3; t = p.tok() {
+			words = append(words, p.next().text)
+		}
+		if words == nil {
+			p.unexpected()
+		}
+		a.Action = strings.Join(words, " ")
+		if a.Action == "alter column" && p.tok().isColID() {
+			a.Column = p.colID()
+		}
+		p.i = max(p.i, first+1)
+		p.skipStatement()
+		return
+	}
+	if p.isOp(",") {
+		p.unsupported(p.pos(), "several actions in one ALTER", "Write one ALTER for each.")
+	}
+}
+
+func (p *parser) comment() ast.Stmt {
+	p.expect("comment", "on")
+	c := &ast.Comment{Kind: p.objectKind(), Name: p.name()}
+	if p.isOp("(") {
+		p.skipParens()
+	}
+	if p.accept("on") {
+		p.accept("domain")
+		p.name()
+	}
+	p.expect("is")
+	if !p.accept("null") {
+		s := p.stringLit()
+		c.Text = &s
+	}
+	return c
+}
+
+func (p *parser) grant() ast.Stmt {
+	g := &ast.Grant{Revoke: p.next().text == "revoke"}
+	if g.Revoke {
+		p.accept("grant", "option", "for")
+	}
+	for {
+		w := p.label()
+		for p.tok().kind == tIdent && !p.isAny("on", "to", "from") {
+			w += " " + p.next().text
+		}
+		g.Privileges = append(g.Privileges, w)
+		if p.isOp("(") {
+			p.skipParens()
+		}
+		if !p.acceptOp(",") {
+			break
+		}
+	}
+	if p.accept("on") {
+		g.Kind = "table"
+		switch {
+		case p.is("all") && p.peek(2).isWord("in"):
+			p.next()
+			g.Kind = "all " + p.next().text
+			p.expect("in", "schema")
+		default:
+			for _, k := range objectKinds {
+				if p.isWords(k...) && p.peek(len(k)).kind == tIdent && !p.peek(len(k)).isWord("to") && !p.peek(len(k)).isWord("from") {
+					p.i += len(k)
+					g.Kind = strings.Join(k, " ")
+					break
+				}
+			}
+		}
+		for {
+			g.Objects = append(g.Objects, p.name())
+			if p.isOp("(") {
+				p.skipParens()
+			}
+			if !p.acceptOp(",") {
+				break
+			}
+		}
+	}
+	if g.Revoke {
+		p.expect("from")
+	} else {
+		p.expect("to")
+	}
+	for {
+		p.accept("group")
+		g.Roles = append(g.Roles, p.label())
+		if !p.acceptOp(",") {
+			break
+		}
+	}
+	if p.accept("with") {
+		if !p.isAny("grant", "admin") {
+			p.unexpected()
+		}
+		p.next()
+		p.expect("option")
+	}
+	if p.accept("granted", "by") {
+		p.label()
+	}
+	p.cascade()
+	return g
+}
+
+func (p *parser) copy() ast.Stmt {
+	c := &ast.Copy{Pos: p.pos(), Format: "text"}
+	p.expect("copy")
+	if p.is("binary") && p.peek(1).kind == tIdent {
+		p.next()
+		c.Format = "binary"
+	}
+	if p.isOp("(") {
+		p.next()
+		if p.is("subscribe") {
+			c.Subscribe = p.subscribe()
+		} else {
+			if p.isAny("insert", "update", "delete", "merge") {
+				p.unsupported(p.pos(), "COPY of a data-modifying statement", "Run the statement with RETURNING.")
+			}
+			c.Query = p.rootQuery()
+		}
+		p.expectOp(")")
+	} else {
+		n := p.name()
+		c.Table = &n
+		if p.isOp("(") {
+			c.Columns = p.nameList()
+		}
+	}
+	switch {
+	case p.is("from") && c.Table != nil:
+		p.next()
+		c.From = true
+	default:
+		p.expect("to")
+	}
+	switch {
+	case p.accept("stdin"), p.accept("stdout"):
+	case p.accept("program"):
+		c.Program = true
+		c.File = p.stringLit()
+	default:
+		c.File = p.stringLit()
+	}
+	if p.accept("using") {
+		p.expect("delimiters")
+		c.Delimiter = p.stringLit()
+	}
+	with := p.accept("with")
+	if p.isOp("(") {
+		p.copyOptions(c)
+	} else {
+		p.oldCopyOptions(c)
+		if with && p.toks[p.i-1].isWord("with") {
+			p.unexpected()
+		}
+	}
+	if c.From && p.accept("where") {
+		p.rootExpr(&c.Where)
+	}
+	return c
+}
+
+// copyOptions reads the options in parentheses.
+func (p *parser) copyOptions(c *ast.Copy) {
+	p.expectOp("(")
+	for {
+		pos := p.pos()
+		name := foldASCII(p.label())
+		columns := func() []string {
+			if p.acceptOp("*") {
+				return []string{"*"}
+			}
+			return p.nameList()
+		}
+		value := func() string { return p.optionValue() }
+		boolean := func() bool {
+			o := ast.Option{Name: name, ValuePos: p.pos()}
+			if !p.isOp(",") && !p.isOp(")") {
+				o.Value = foldASCII(p.optionValue())
+			}
+			return *p.boolOption(o)
+		}
+		switch name {
+		case "format":
+			vpos := p.pos()
+			c.Format = foldASCII(value())
+			if c.Format != "text" && c.Format != "csv" && c.Format != "binary" {
+				p.fail(pgerr.New(pgerr.InvalidParameterValue, "COPY format \"%s\" not recognized", c.Format).
+					WithHint("The formats are text, csv and binary.").At(vpos))
+			}
+		case "delimiter":
+			c.Delimiter = value()
+		case "null":
+			v := value()
+			c.Null = &v
+		case "header":
+			if p.accept("match") {
+				c.Header = "match"
+			} else if boolean() {
+				c.Header = "true"
+			}
+		case "quote":
+			c.Quote = value()
+		case "escape":
+			c.Escape = value()
+		case "encoding":
+			c.Encoding = value()
+		case "force_quote":
+			c.ForceQuote = columns()
+		case "force_null":
+			c.ForceNull = columns()
+		case "force_not_null":
+			c.ForceNotNull = columns()
+		case "freeze":
+			boolean()
+		default:
+			p.fail(pgerr.New(pgerr.SyntaxError, "option \"%s\" not recognized", name).At(pos))
+		}
+		if !p.acceptOp(",") {
+			break
+		}
+	}
+	p.expectOp(")")
+}
+
+// oldCopyOptions reads the options as they were before PostgreSQL 9.0.
+func (p *parser) oldCopyOptions(c *ast.Copy) {
+	str := func() string {
+		p.accept("as")
+		return p.stringLit()
+	}
+	columns := func() []string {
+		if p.acceptOp("*") {
+			return []string{"*"}
+		}
+		out := []string{p.colID()}
+		for p.acceptOp(",") {
+			out = append(out, p.colID())
+		}
+		return out
+	}
+	for {
+		switch {
+		case p.accept("binary"):
+			c.Format = "binary"
+		case p.accept("csv"):
+			c.Format = "csv"
+		case p.accept("freeze"):
+		case p.accept("header"):
+			c.Header = "true"
+		case p.accept("delimiter"):
+			c.Delimiter = str()
+		case p.accept("null"):
+			v := str()
+			c.Null = &v
+		case p.accept("quote"):
+			c.Quote = str()
+		case p.accept("escape"):
+			c.Escape = str()
+		case p.accept("encoding"):
+			c.Encoding = p.stringLit()
+		case p.accept("force", "quote"):
+			c.ForceQuote = columns()
+		case p.accept("force", "not", "null"):
+			c.ForceNotNull = columns()
+		case p.accept("force", "null"):
+			c.ForceNull = columns()
+		default:
+			return
+		}
+	}
+}
