@@ -1,5 +1,291 @@
 package exec
 
-import "streamsql/sql/planner"
+import (
+	"streamsql/internal/pgerr"
+	"streamsql/internal/vec"
+	"streamsql/sql/parser/ast"
+	"streamsql/sql/planner"
+	"streamsql/state"
+)
 
-func newEmit(n *planner.Emit) (Operator, error) { return nil, nil }
+// emit is the root of a continuous query: it gathers the changes of a tick and sends
+// their net effect as EMIT asks. The first tick is the seam: what came before it is the
+// content that the query starts from, what comes after it are changes.
+type emit struct {
+	n    *planner.Emit
+	in   *vec.Schema
+	spec *planner.EmitSpec
+	ctx  *Context
+	out  Output
+
+	held  []*vec.Batch // of this tick
+	pend  changes      // of earlier ticks, waiting for a timer
+	when  timing       // nil: everything is sent at each tick
+	ts    vec.Time     // the last _ts
+	began bool         // the first tick is over
+	ended bool         // the input has ended
+	left  int64        // rows until LIMIT, -1 no limit
+
+	told vec.Time // _ts of the last progress row
+	some bool     // rows were sent since
+	net  netter
+}
+
+// timing decides when pending changes are sent.
+type timing interface {
+	// before fires what was due before the tick, whose rows have not been added yet.
+	before(e *emit, t Tick) error
+	// added is told of the rows of the tick, which are pend's from row at on.
+	added(e *emit, at int, t Tick)
+	// after fires what is due at the tick, or everything if the input has ended.
+	after(e *emit, t Tick) error
+	next() vec.Time
+	snapshot(w *state.Writer)
+	restore(r *state.Reader)
+	close()
+}
+
+func newEmit(n *planner.Emit) (Operator, error) {
+	e := &emit{n: n, in: n.Input.Schema(), spec: &n.Spec, ts: vec.MinTime, told: vec.MinTime, left: n.Spec.Limit}
+	s := e.spec
+	if s.Timeout > 0 {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "EMIT with TIMEOUT is not supported yet").
+			WithHint("Set watermark.idle_timeout on the source, so that a silent partition holds no window open.")
+	}
+	switch {
+	case s.Trigger == ast.EmitAfterDelayAndClose:
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "EMIT AFTER DELAY AND AFTER WATERMARK is not supported yet").
+			WithHint("Use EMIT AFTER DELAY, or EMIT ON WINDOW CLOSE.")
+	case s.Trigger == ast.EmitOnUpdate && s.Batch > 0:
+		e.when = &batchTiming{every: s.Batch}
+	case s.Trigger == ast.EmitAfterDelay:
+		e.when = &delayTiming{delay: s.Delay}
+	case s.Trigger == ast.EmitPeriodic:
+		e.when = &periodTiming{every: s.Period, repeat: s.Repeat, due: vec.MinTime}
+	}
+	if want := e.in.Len() + e.prefix(); n.Schema().Len() != want {
+		return nil, pgerr.New(pgerr.InternalError, "EMIT has %d columns instead of %d", n.Schema().Len(), want)
+	}
+	return e, nil
+}
+
+// prefix gives the number of columns before the select list.
+func (e *emit) prefix() int {
+	progress := 0
+	if e.spec.Progress {
+		progress = 1
+	}
+	switch {
+	case e.spec.Subscribe:
+		return 3
+	case e.spec.Envelope == planner.EnvelopeAppend:
+		return 0
+	case e.spec.Envelope == planner.EnvelopePeriodic:
+		return 1 + progress
+	}
+	return 2 + progress
+}
+
+func (e *emit) Open(ctx *Context, out Output) error {
+	e.ctx, e.out = ctx, out
+	e.pend.init(ctx.Alloc, e.in)
+	e.net.init(ctx.Alloc, e.in)
+	if p, ok := e.when.(*periodTiming); ok {
+		p.content.init(ctx.Alloc, e.in)
+	}
+	return nil
+}
+
+func (e *emit) Push(_ int, b *vec.Batch) error {
+	if e.spec.Envelope != planner.EnvelopeAppend || e.spec.Subscribe || e.when != nil {
+		e.held = append(e.held, b.Retain())
+		return nil
+	}
+	if !e.began && !e.spec.Snapshot {
+		return nil
+	}
+	for _, op := range b.Ops {
+		if op == vec.Delete {
+			return pgerr.New(pgerr.FeatureNotSupported, "an append-only result cannot take rows back").
+				WithHint("Use EMIT CHANGES, or leave out AS APPEND.")
+		}
+	}
+	out := vec.NewBatch(e.n.Schema(), b.Cols, nil, b.N)
+	for _, c := range out.Cols {
+		c.Retain()
+	}
+	return e.send(out)
+}
+
+// send releases b after sending as much of it as LIMIT allows.
+func (e *emit) send(b *vec.Batch) error {
+	defer b.Release()
+	e.some = true
+	if e.left < 0 {
+		return e.out.Emit(b)
+	}
+	n := min(int64(b.N), e.left)
+	e.left -= n
+	if n > 0 {
+		s := b.Slice(e.ctx.Alloc, 0, int(n))
+		err := e.out.Emit(s)
+		s.Release()
+		if err != nil {
+			return err
+		}
+	}
+	if e.left == 0 {
+		return ErrFinished
+	}
+	return nil
+}
+
+func (e *emit) Advance(_ int, m Mark) error {
+	if m.W == vec.MaxTime {
+		e.ended = true
+	}
+	return e.out.Watermark(m)
+}
+
+func (e *emit) Tick(t Tick) error {
+	if e.left == 0 {
+		return ErrFinished
+	}
+	first := !e.began
+	e.began = true
+	err := e.tick(t, first)
+	e.drop()
+	if err != nil || !e.spec.Progress || e.prefix() == 0 {
+		return err
+	}
+	return e.progress(t)
+}
+
+func (e *emit) tick(t Tick, first bool) error {
+	if first && !e.spec.Snapshot {
+		if p, ok := e.when.(*periodTiming); ok { // later results are whole ones
+			return p.absorb(e, t)
+		}
+		return nil
+	}
+	if e.when == nil || first && e.pend.len() == 0 && !e.periodic() {
+		return e.sendHeld(e.stamp(t.Now))
+	}
+	if err := e.when.before(e, t); err != nil {
+		return err
+	}
+	at := e.pend.len()
+	for _, b := range e.held {
+		e.pend.add(b)
+	}
+	e.when.added(e, at, t)
+	return e.when.after(e, t)
+}
+
+func (e *emit) periodic() bool {
+	_, ok := e.when.(*periodTiming)
+	return ok
+}
+
+// stamp gives the next _ts, at now or just after the last one.
+func (e *emit) stamp(now vec.Time) vec.Time { return max(now, e.ts+1) }
+
+// sendHeld sends the net changes of the tick. Inserts alone need no netting.
+func (e *emit) sendHeld(ts vec.Time) error {
+	deletes := false
+	rows := 0
+	for _, b := range e.held {
+		rows += b.N
+		for _, op := range b.Ops {
+			deletes = deletes || op == vec.Delete
+		}
+	}
+	if rows == 0 {
+		return nil
+	}
+	e.ts = ts
+	if !deletes {
+		for len(e.held) > 0 {
+			b := e.held[0]
+			e.held = e.held[1:]
+			err := e.sendInserts(b, ts)
+			b.Release()
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, b := range e.held {
+		e.pend.add(b)
+	}
+	defer e.pend.clear()
+	return e.sendNet(&e.pend, ts)
+}
+
+// sendNet sends the net effect of c.
+func (e *emit) sendNet(c *changes, ts vec.Time) error {
+	e.net.run(c)
+	if len(e.net.dels)+len(e.net.ins) == 0 {
+		return nil
+	}
+	e.ts = ts
+	return e.render(c, ts)
+}
+
+func (e *emit) drop() {
+	for _, b := range e.held {
+		b.Release()
+	}
+	clear(e.held)
+	e.held = e.held[:0]
+}
+
+// next implements timer.
+func (e *emit) next() vec.Time {
+	next := vec.MaxTime
+	if e.when != nil {
+		next = e.when.next()
+	}
+	if e.spec.Progress && e.told != vec.MinTime {
+		next = min(next, e.told+progressEvery)
+	}
+	return next
+}
+
+func (e *emit) Snapshot(w *state.Writer) error {
+	w.Int64(e.ts)
+	w.Int64(e.told)
+	w.Int64(e.left)
+	w.Bool(e.began)
+	w.Bool(e.ended)
+	w.Bool(e.some)
+	e.pend.snapshot(w)
+	if e.when != nil {
+		e.when.snapshot(w)
+	}
+	return nil
+}
+
+func (e *emit) Restore(r *state.Reader) error {
+	e.ts, e.told, e.left = r.Int64(), r.Int64(), r.Int64()
+	e.began, e.ended, e.some = r.Bool(), r.Bool(), r.Bool()
+	e.pend.restore(r)
+	if e.when != nil {
+		e.when.restore(r)
+		if d, ok := e.when.(*delayTiming); ok && r.Err() == nil {
+			d.rearm(e)
+		}
+	}
+	return r.Err()
+}
+
+func (e *emit) Close() error {
+	e.drop()
+	e.pend.close()
+	e.net.close()
+	if e.when != nil {
+		e.when.close()
+	}
+	return nil
+}
