@@ -101,7 +101,7 @@ func truncTimestamptz(c *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 }
 
 // extracts registers extract and date_part of one type.
-func extracts[A value](t string, ext func(c *Ctx, f string, a A) (types.Decimal, bool, error), part func(c *Ctx, f string, a A) (float64, error), opts ...option) {
+func extracts[A value](t string, ext func(c *Ctx, f string, a A) (types.Decimal, error), part func(c *Ctx, f string, a A) (float64, error), opts ...option) {
 	def("extract(text,"+t+") numeric", func(c *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 		f, a := fieldMemo{v: args[0]}, reader[A](args[1])
 		for i := range n {
@@ -109,12 +109,12 @@ func extracts[A value](t string, ext func(c *Ctx, f string, a A) (types.Decimal,
 				out.AppendNull()
 				continue
 			}
-			d, ok, err := ext(c, f.at(i), a(i))
+			d, err := ext(c, f.at(i), a(i))
 			switch {
+			case err == types.ErrNoField: // an infinite time has no hour
+				out.AppendNull()
 			case err != nil:
 				failLane(out, i, err)
-			case !ok:
-				out.AppendNull()
 			default:
 				appendDecimal(out, d)
 			}
@@ -127,6 +127,10 @@ func extracts[A value](t string, ext func(c *Ctx, f string, a A) (types.Decimal,
 				continue
 			}
 			x, err := part(c, f.at(i), a(i))
+			if err == types.ErrNoField {
+				out.SetNull(i)
+				continue
+			}
 			if err != nil {
 				out.Fail(i, err)
 				continue
@@ -136,16 +140,9 @@ func extracts[A value](t string, ext func(c *Ctx, f string, a A) (types.Decimal,
 	}, opts...)
 }
 
-// always adapts an extraction that has a value for every argument.
-func always[A any](f func(f string, a A) (types.Decimal, error)) func(*Ctx, string, A) (types.Decimal, bool, error) {
-	return func(_ *Ctx, name string, a A) (types.Decimal, bool, error) {
-		d, err := f(name, a)
-		return d, true, err
-	}
-}
-
-func noCtx[A any](f func(f string, a A) (float64, error)) func(*Ctx, string, A) (float64, error) {
-	return func(_ *Ctx, name string, a A) (float64, error) { return f(name, a) }
+// zoneless adapts an extraction that does not depend on the session's zone.
+func zoneless[A, R any](f func(f string, a A) (R, error)) func(*Ctx, string, A) (R, error) {
+	return func(_ *Ctx, name string, a A) (R, error) { return f(name, a) }
 }
 
 // roundTo rounds microseconds to a number of decimal digits of a second.
@@ -350,15 +347,14 @@ func init() {
 	def("date_bin(interval,timestamp,timestamp) timestamp", bin)
 	def("date_bin(interval,timestamptz,timestamptz) timestamptz", bin)
 
-	extracts("timestamp", always(types.ExtractTimestamp), noCtx(types.PartTimestamp))
-	extracts("timestamptz", func(c *Ctx, f string, t int64) (types.Decimal, bool, error) {
-		d, err := types.ExtractTimestamptz(f, t, c.Env.Zone)
-		return d, true, err
+	extracts("timestamp", zoneless(types.ExtractTimestamp), zoneless(types.PartTimestamp))
+	extracts("timestamptz", func(c *Ctx, f string, t int64) (types.Decimal, error) {
+		return types.ExtractTimestamptz(f, t, c.Env.Zone)
 	}, func(c *Ctx, f string, t int64) (float64, error) { return types.PartTimestamptz(f, t, c.Env.Zone) }, stable)
-	extracts("date", always(types.ExtractDate), noCtx(types.PartDate))
-	extracts("time", always(types.ExtractTime), noCtx(types.PartTime))
-	extracts("timetz", always(types.ExtractTimetz), noCtx(types.PartTimetz))
-	extracts("interval", always(types.ExtractInterval), noCtx(types.PartInterval))
+	extracts("date", zoneless(types.ExtractDate), zoneless(types.PartDate))
+	extracts("time", zoneless(types.ExtractTime), zoneless(types.PartTime))
+	extracts("timetz", zoneless(types.ExtractTimetz), zoneless(types.PartTimetz))
+	extracts("interval", zoneless(types.ExtractInterval), zoneless(types.PartInterval))
 
 	def("age(timestamp,timestamp) interval", row2e(func(_ *Ctx, a, b int64) (types.Span, error) { return types.Age(a, b) }))
 	def("age(timestamptz,timestamptz) interval", row2e(func(c *Ctx, a, b int64) (types.Span, error) { return types.AgeTz(a, b, c.Env.Zone) }), stable)
