@@ -264,7 +264,7 @@ func (v *Vec) growData(n int) {
 	need := len(v.Data) + n
 	if need > len(v.rawD) {
 		used := len(v.Data)
-		v.rawD = v.realloc(v.rawD[:used], roundUp(max(need, 2*len(v.rawD), 256)))
+		v.rawD = v.realloc(v.rawD, roundUp(max(need, 2*len(v.rawD), 256)))
 		v.Data = v.rawD[:used]
 	}
 }
