@@ -101,15 +101,23 @@ func newZone(name string, loc *time.Location) *Zone {
 	start := NegInfinity
 	for {
 		abbrev, off := t.Zone()
-		z.periods = append(z.periods, zonePeriod{start: start, off: int32(off), dst: t.IsDST(), abbrev: abbrev})
+		p := zonePeriod{start: start, off: int32(off), dst: t.IsDST(), abbrev: abbrev}
+		// Bounds that follow from a rule also end where nothing changes (at the end of leap years).
+		if n := len(z.periods); n == 0 || z.periods[n-1].off != p.off || z.periods[n-1].dst != p.dst || z.periods[n-1].abbrev != abbrev {
+			z.periods = append(z.periods, p)
+		}
 		_, next := t.ZoneBounds()
 		if next.IsZero() {
 			z.after = PosInfinity
 			return z
 		}
-		t = next
-		start = next.UnixMicro()
-		if next.After(end) {
+		if !next.After(t) {
+			t = t.AddDate(0, 0, 3)
+		} else {
+			t = next
+		}
+		start = t.UnixMicro()
+		if t.After(end) {
 			z.after = start
 			return z
 		}
