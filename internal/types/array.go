@@ -268,6 +268,9 @@ func (p *arrayParser) bound() (Dim, error) {
 	l, err1 := strconv.ParseInt(lo, 10, 32)
 	h, err2 := strconv.ParseInt(hi, 10, 32)
 	if err1 != nil || err2 != nil {
+		if body != "" && isDigit(body[0]) {
+			return Dim{}, errArrayLiteral(p.s, "Missing array dimension value.")
+		}
 		return Dim{}, errArrayLiteral(p.s, "\"[\" must introduce explicitly-specified array dimensions.")
 	}
 	if h < l {
@@ -289,14 +292,10 @@ func (p *arrayParser) level(d int) error {
 	n := 0
 	p.space()
 	if p.peek() == '}' {
+		if d > 0 {
+			return errArrayLiteral(p.s, "Unexpected \"}\" character.")
+		}
 		p.i++
-		if d > 0 && p.depth == 0 {
-			p.depth = d + 1
-		}
-		if p.lens[d] > 0 {
-			return p.mismatch()
-		}
-		p.lens[d] = 0
 		return nil
 	}
 	for {
@@ -304,7 +303,7 @@ func (p *arrayParser) level(d int) error {
 		switch c := p.peek(); c {
 		case '{':
 			if p.depth != 0 && d+1 >= p.depth {
-				return p.mismatch()
+				return errArrayLiteral(p.s, "Unexpected \"{\" character.")
 			}
 			if err := p.level(d + 1); err != nil {
 				return err
@@ -317,7 +316,7 @@ func (p *arrayParser) level(d int) error {
 			if p.depth == 0 {
 				p.depth = d + 1
 			} else if p.depth != d+1 {
-				return p.mismatch()
+				return errArrayLiteral(p.s, "Unexpected array element.")
 			}
 			if err := p.element(); err != nil {
 				return err

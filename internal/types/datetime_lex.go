@@ -95,7 +95,7 @@ func lexDatetime(s string, buf []dtToken) (toks []dtToken, ok bool) {
 					}
 				case s[i] == '/' || s[i] == '_':
 					i = skipZoneName(s, i)
-				case len(w) >= 3 && !month && (isDigit(s[i]) || (s[i] == '+' || s[i] == '-') && i+1 < len(s) && isDigit(s[i+1]) && zoneAbbrevs[w] == zoneAbbrev{} && w != "utc" && w != "gmt"):
+				case len(w) >= 3 && !month && (isDigit(s[i]) || s[i] == '+' && i+1 < len(s) && isDigit(s[i+1])):
 					// EST5EDT; but a unit glued to a sign or number is not ours to judge.
 					if j := skipZoneName(s, i); len(w) <= 5 && j > i && posixZone(s[start:j]) != nil {
 						i = j

@@ -30,6 +30,7 @@ const (
 	dtMonthDayOverflow // hints at DateStyle
 	dtZoneOverflow
 	dtBadZone
+	dtIntervalOverflow
 )
 
 func (e dtError) err(typ, s string) error {
@@ -148,7 +149,8 @@ func decodeDatetime(s string, env *Env, timeOnly bool) (v dtValue, e dtError) {
 		t := toks[i]
 		switch t.kind {
 		case dtDate:
-			if d.v.haveDate || d.n > 0 {
+			// A date after a time is read as that time's zone, which such numbers are not.
+			if d.v.haveDate || d.n > 0 || d.v.haveTime {
 				return v, dtBadFormat
 			}
 			if e := d.date(t.s); e != dtOK {
@@ -186,11 +188,11 @@ func decodeDatetime(s string, env *Env, timeOnly bool) (v dtValue, e dtError) {
 			}
 		case dtSpecial:
 			switch t.s {
-			case "-infinity", "+infinity", "-inf", "+inf":
+			case "-infinity":
 				if len(toks) != 1 {
 					return v, dtBadFormat
 				}
-				return dtValue{special: strings.TrimPrefix(strings.Replace(t.s+"inity", "infinityinity", "infinity", 1), "+")}, dtOK
+				return dtValue{special: t.s}, dtOK
 			}
 			return v, dtBadFormat
 		case dtWord:
@@ -210,10 +212,10 @@ func decodeDatetime(s string, env *Env, timeOnly bool) (v dtValue, e dtError) {
 
 func (d *dtDecoder) word(w string, next dtToken) (skip int, e dtError) {
 	switch w {
-	case "infinity", "inf":
-		d.v.special = "infinity"
-		return 0, dtOK
-	case "now", "today", "tomorrow", "yesterday", "epoch":
+	case "infinity", "now", "today", "tomorrow", "yesterday", "epoch":
+		if d.v.special != "" {
+			return 0, dtBadFormat
+		}
 		d.v.special = w
 		return 0, dtOK
 	case "allballs":
@@ -302,8 +304,8 @@ func (d *dtDecoder) number(s string) dtError {
 		case len(digs) == 6 && !point:
 			d.setDate(twoDigitYear(atoiSmall(digs[:2])), atoiSmall(digs[2:4]), atoiSmall(digs[4:]))
 			return dtOK
-		case len(digs) == 7 && !point: // year and day of the year
-			d.v.y, d.doy, d.v.haveDate = int64(atoiSmall(digs[:4])), atoiSmall(digs[4:]), true
+		case len(digs) == 7 && !point: // the last four digits are month and day
+			d.setDate(int64(atoiSmall(digs[:3])), atoiSmall(digs[3:5]), atoiSmall(digs[5:]))
 			return dtOK
 		case len(digs) == 4 && point && len(frac) == 3:
 			d.v.y, d.doy, d.v.haveDate = int64(atoiSmall(digs)), atoiSmall(frac), true
@@ -320,11 +322,6 @@ func (d *dtDecoder) number(s string) dtError {
 			h, m, sec = atoiSmall(digs[:2]), atoiSmall(digs[2:4]), atoiSmall(digs[4:])
 		case 4:
 			h, m = atoiSmall(digs[:2]), atoiSmall(digs[2:])
-		case 1, 2:
-			h = atoiSmall(digs) // 4 PM
-			if point {
-				return dtBadFormat
-			}
 		default:
 			return dtBadFormat
 		}
@@ -404,6 +401,8 @@ func (d *dtDecoder) assign() dtError {
 	case d.textM == 0 && d.n == 2 && len(n[0]) >= 4 && len(n[1]) == 3:
 		d.v.y, d.doy, d.v.haveDate = int64(num(n[0])), num(n[1]), true
 		return dtOK
+	case d.textM == 0 && d.n == 1 && len(n[0]) <= 2:
+		return dtMonthDayOverflow
 	default:
 		return dtBadFormat
 	}
@@ -448,9 +447,6 @@ func (d *dtDecoder) finish() (dtValue, dtError) {
 			return *v, dtFieldOverflow
 		}
 		if d.doy > 0 {
-			if d.doy > 366 || d.doy == 366 && !isLeap(v.y) {
-				return *v, dtFieldOverflow
-			}
 			v.y, v.m, v.d = CivilFromDays(DaysFromCivil(v.y, 1, 1) + int64(d.doy) - 1)
 		}
 		if v.m < 1 || v.m > 12 || v.d < 1 || v.d > 31 {
@@ -500,9 +496,6 @@ func fracMicros(frac string) int64 {
 }
 
 func parseClock(s string) (int64, dtError) {
-	if strings.HasSuffix(s, ":") {
-		return 0, dtBadFormat
-	}
 	body, frac, point := strings.Cut(s, ".")
 	if strings.ContainsAny(frac, ":.") {
 		return 0, dtBadFormat
@@ -510,7 +503,7 @@ func parseClock(s string) (int64, dtError) {
 	var f [3]int
 	n := 0
 	for p := range strings.SplitSeq(body, ":") {
-		if n == 3 || p == "" {
+		if n == 3 || p == "" && n < 1 {
 			return 0, dtBadFormat
 		}
 		if len(p) > 6 {
@@ -724,6 +717,9 @@ func ParseTime(env *Env, s string, mod int32) (int64, error) {
 	if v.special == "now" {
 		_, v.us = splitTimestamp(specialStamp(&v, env, true))
 	} else if !v.haveTime || v.special != "" {
+		return 0, dtBadFormat.err("time", s)
+	}
+	if v.zone != nil && !v.haveDate && len(v.zone.periods) > 1 {
 		return 0, dtBadFormat.err("time", s)
 	}
 	return roundMicros(v.us, precision(mod)), nil

@@ -32,7 +32,6 @@ var intervalUnits = func() map[string]intervalUnit {
 	add(intervalUnit{days: 1, field: fieldDay}, "d day days")
 	add(intervalUnit{days: 7, field: 1 << 22}, "w week weeks")
 	add(intervalUnit{months: 1, field: fieldMonth}, "mon mons month months")
-	add(intervalUnit{months: 3, field: fieldMonth}, "qtr quarter quarters")
 	add(intervalUnit{months: 12, field: fieldYear}, "y yr yrs year years")
 	add(intervalUnit{months: 120, field: 1 << 23}, "dec decs decade decades")
 	add(intervalUnit{months: 1200, field: 1 << 24}, "c cent century centuries")
@@ -120,6 +119,8 @@ func parseIntervalStyle(s string, mod int32, sqlStandard bool) (Span, error) {
 		return sp.WithMod(mod), nil
 	case dtFieldOverflow:
 		return Span{}, errIntervalField(s)
+	case dtIntervalOverflow:
+		return Span{}, errIntervalRange()
 	}
 	return Span{}, errIntervalSyntax(s)
 }
@@ -173,14 +174,18 @@ func parseISOInterval(t string) (Span, dtError) {
 			}
 			timePart = true
 			units = map[byte]intervalUnit{'H': {us: UsPerHour}, 'M': {us: UsPerMinute}, 'S': {us: UsPerSecond}}
-			if t = t[1:]; t == "" {
-				return Span{}, dtBadFormat
-			}
+			t = t[1:]
 			continue
 		}
 		n, f, _, rest, e := cutNumber(t)
 		if e != dtOK {
 			return Span{}, e
+		}
+		if rest == "" && !timePart && len(t) == 8 && f == 0 { // P20200102
+			a.add(units['Y'], n/10000, 0)
+			a.add(units['M'], n/100%100, 0)
+			a.add(units['D'], n%100, 0)
+			break
 		}
 		if rest == "" || rest[0] == '-' || rest[0] == ':' || timePart && rest[0] == 'T' {
 			// The alternative format: P0001-02-03T04:05:06.
@@ -319,6 +324,9 @@ func parseVerboseInterval(t string, mod int32, sqlStandard bool) (Span, dtError)
 			for j < len(t) && isAlpha(t[j]) {
 				j++
 			}
+			if j < len(t) && isDigit(t[j]) {
+				return Span{}, dtBadFormat
+			}
 			w := t[i:j]
 			i = j
 			if w == "ago" {
@@ -395,6 +403,9 @@ func parseVerboseInterval(t string, mod int32, sqlStandard bool) (Span, dtError)
 	}
 	s, ok := a.span()
 	if !ok {
+		if !a.bad && a.days == int64(int32(a.days)) && a.months > math.MaxInt32 && seen&^(fieldYear|fieldMonth) == 0 && seen&fieldYear != 0 {
+			return Span{}, dtIntervalOverflow
+		}
 		return Span{}, dtFieldOverflow
 	}
 	if ago {
@@ -436,9 +447,6 @@ func parseLongClock(s string, mod int32) (int64, dtError) {
 	var v [3]int64
 	for i, p := range f {
 		if p == "" {
-			if i == len(f)-1 && i > 0 {
-				return 0, dtBadFormat
-			}
 			continue
 		}
 		n, err := strconv.ParseInt(p, 10, 64)

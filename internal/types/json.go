@@ -54,7 +54,7 @@ func (p *jsonScanner) token() string {
 	switch c := p.b[i]; {
 	case isWord(c) || c == '-':
 		j := i + 1
-		for j < len(p.b) && (isWord(p.b[j]) || c == '-' && (p.b[j] == '.' || p.b[j] == '+' || p.b[j] == '-')) {
+		for j < len(p.b) && (isWord(p.b[j]) || (c == '-' || isDigit(c)) && (p.b[j] == '.' || p.b[j] == '+' || p.b[j] == '-')) {
 			j++
 		}
 		return string(p.b[i:j])

@@ -364,12 +364,6 @@ func parseBits(s string, mod int32, varying bool) (string, error) {
 	if isHex {
 		n *= 4
 	}
-	if mod >= 0 && !varying && n != int(mod) {
-		return "", errBitLength(n, mod)
-	}
-	if mod >= 0 && varying && n > int(mod) {
-		return "", errVarbitLength(mod)
-	}
 	out := make([]byte, 4+(n+7)/8)
 	out[0], out[1], out[2], out[3] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
 	for i := range len(t) {
@@ -388,6 +382,12 @@ func parseBits(s string, mod int32, varying bool) (string, error) {
 		default:
 			return "", pgerr.New(pgerr.InvalidTextRepresentation, "\"%c\" is not a valid binary digit", firstRune(t[i:]))
 		}
+	}
+	switch {
+	case mod >= 0 && !varying && n != int(mod):
+		return "", errBitLength(n, mod)
+	case mod >= 0 && varying && n > int(mod):
+		return "", errVarbitLength(mod)
 	}
 	return string(out), nil
 }

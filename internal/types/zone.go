@@ -1,7 +1,9 @@
 package types
 
 import (
+	"math"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,33 +40,51 @@ func fixedZone(name, abbrev string, off int) *Zone {
 }
 
 var (
-	zoneCache sync.Map // lower-case name -> *Zone
-	zoneNames = sync.OnceValue(readZoneNames)
+	zoneCache   sync.Map // lower-case name -> *Zone
+	atZoneCache sync.Map // the same for AT TIME ZONE
+	zoneNames   = sync.OnceValue(readZoneNames)
 )
 
 // LoadZone finds a zone as SET TIME ZONE does: by an IANA name (any case), or a
-// POSIX specification such as EST5EDT, <+03>-3 or +3 (west is positive there).
+// POSIX specification such as EST5EDT or <+03>-3 (west is positive there), or hours east.
 // An unknown name is 22023.
 func LoadZone(name string) (*Zone, error) {
 	key := strings.ToLower(name)
 	if z, ok := zoneCache.Load(key); ok {
 		return z.(*Zone), nil
 	}
-	z := findZone(name, key)
+	var z *Zone
+	if hours, err := strconv.ParseFloat(name, 64); err == nil && math.Abs(hours) < 168 {
+		z = FixedZone(int(hours * 3600)) // a bare number is hours east here, unlike in POSIX
+	} else {
+		z = findZone(name, key)
+	}
 	if z == nil {
-		return nil, pgerr.New(pgerr.InvalidParameterValue, "time zone \"%s\" not recognized", name)
+		return nil, errZone(name)
 	}
 	got, _ := zoneCache.LoadOrStore(key, z)
 	return got.(*Zone), nil
 }
 
-// LoadZoneOrAbbrev finds a zone as AT TIME ZONE does: abbreviations (EST, CEST) go before zone names.
+// LoadZoneOrAbbrev finds a zone as AT TIME ZONE does: abbreviations (EST, CEST) go
+// before zone names, and a number is POSIX (west is positive).
 func LoadZoneOrAbbrev(name string) (*Zone, error) {
 	key := strings.ToLower(name)
-	if a, ok := zoneAbbrevs[key]; ok {
-		return fixedZone(strings.ToUpper(name), strings.ToUpper(name), a.off), nil
+	if z, ok := atZoneCache.Load(key); ok {
+		return z.(*Zone), nil
 	}
-	return LoadZone(name)
+	var z *Zone
+	if a, ok := zoneAbbrevs[key]; ok {
+		z = fixedZone(strings.ToUpper(name), strings.ToUpper(name), a.off)
+	} else if z = findZone(name, key); z == nil {
+		return nil, errZone(name)
+	}
+	got, _ := atZoneCache.LoadOrStore(key, z)
+	return got.(*Zone), nil
+}
+
+func errZone(name string) error {
+	return pgerr.New(pgerr.InvalidParameterValue, "time zone \"%s\" not recognized", name)
 }
 
 // FixedZone gives the zone seconds east of UTC, as SET TIME ZONE with a number or an interval makes it.
