@@ -30,6 +30,8 @@ type Ctx struct {
 	Alloc   vec.Allocator
 	// Session answers the system information functions; nil outside a session.
 	Session SessionInfo
+	// Done is closed when the statement is cancelled; nil: never. Functions that wait honour it.
+	Done <-chan struct{}
 }
 
 // SessionInfo is what the system information functions ask of the session and its catalog snapshot.
