@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"slices"
+
 	"github.com/apache/arrow/go/v17/arrow"
 
 	"streamsql/internal/types"
@@ -41,12 +43,12 @@ func (e *emit) render(c *changes, ts vec.Time) error {
 	switch {
 	case e.spec.Subscribe:
 		for i := 0; i < len(n.dels); {
-			j := run(n.dels, i)
+			j := runEnd(n.dels, i)
 			r.add(n.dels[i], opDelete, int64(i-j))
 			i = j
 		}
 		for i := 0; i < len(n.ins); {
-			j := run(n.ins, i)
+			j := runEnd(n.ins, i)
 			r.add(n.ins[i], opInsert, int64(j-i))
 			i = j
 		}
@@ -83,8 +85,8 @@ func (e *emit) render(c *changes, ts vec.Time) error {
 	return e.sendRendered(c, &r, ts, 0)
 }
 
-// run gives the end of the equal elements that start at i.
-func run(s []int32, i int) int {
+// runEnd gives the end of the equal elements that start at i.
+func runEnd(s []int32, i int) int {
 	j := i + 1
 	for j < len(s) && s[j] == s[i] {
 		j++
@@ -104,7 +106,7 @@ func (e *emit) sendRendered(c *changes, r *rendered, ts vec.Time, keyOnly int) e
 			var v vec.Vec
 			v.SetAllocator(e.ctx.Alloc)
 			v.Reset(c.cols[k].Kind, 0)
-			if at < keyOnly && !contains(e.key(), k) {
+			if at < keyOnly && !slices.Contains(e.key(), k) {
 				for range end - at {
 					v.AppendNull()
 				}
@@ -119,15 +121,6 @@ func (e *emit) sendRendered(c *changes, r *rendered, ts vec.Time, keyOnly int) e
 		at = end
 	}
 	return nil
-}
-
-func contains(s []int, x int) bool {
-	for _, y := range s {
-		if x == y {
-			return true
-		}
-	}
-	return false
 }
 
 // sendInserts sends a batch of inserts as it is, its columns shared.
