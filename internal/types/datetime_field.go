@@ -56,14 +56,14 @@ func TruncTimestamp(field string, ts int64) (int64, error) {
 }
 
 func truncLocal(f, given string, ts int64, t T) (int64, error) {
-	switch f {
-	case "":
-		return 0, errUnknownField(strings.ToLower(given), t)
-	case "dow", "isodow", "doy", "isoyear", "julian", "epoch", "timezone", "timezone_hour", "timezone_minute":
-		return 0, errUnsupportedField(strings.ToLower(given), t)
-	}
 	if isInfinite(ts) {
 		return ts, nil
+	}
+	switch f {
+	case "", "dow", "isodow", "doy", "isoyear", "julian", "epoch":
+		return 0, errUnknownField(strings.ToLower(given), t)
+	case "timezone", "timezone_hour", "timezone_minute":
+		return 0, errUnsupportedField(strings.ToLower(given), t)
 	}
 	floor := func(unit int64) int64 {
 		r := ts % unit
@@ -146,7 +146,7 @@ func TruncTimestamptz(field string, ts int64, z *Zone) (int64, error) {
 func TruncInterval(field string, s Span) (Span, error) {
 	f := canonical(field)
 	switch f {
-	case "":
+	case "", "dow", "isodow", "doy", "isoyear", "julian", "epoch":
 		return s, errUnknownField(strings.ToLower(field), Interval)
 	case "millennium":
 		return Span{Months: s.Months / 12000 * 12000}, nil
@@ -222,10 +222,6 @@ func infiniteField(f, given string, positive bool, t T) extracted {
 		return extracted{inf: -1}
 	case "":
 		return extracted{err: errUnknownField(strings.ToLower(given), t)}
-	case "timezone", "timezone_hour", "timezone_minute":
-		if t.OID != OIDTimestamptz {
-			return extracted{err: errUnsupportedField(strings.ToLower(given), t)}
-		}
 	}
 	return extracted{null: true}
 }
@@ -313,7 +309,8 @@ func extractStamp(field string, ts int64, off int, t T) extracted {
 		return extracted{err: errUnknownField(strings.ToLower(field), t)}
 	case "julian":
 		if us == 0 {
-			return extracted{num: days + 2440588}
+			d := NumericFromInt64(days + 2440588).Round(28)
+			return extracted{big: &d}
 		}
 		frac, err := NumericFromInt64(us).Div(NumericFromInt64(UsPerDay))
 		if err != nil {

@@ -372,6 +372,14 @@ func parseVerboseInterval(t string, mod int32, sqlStandard bool) (Span, dtError)
 		seen |= f
 		return true
 	}
+	// A bare number before hours counts days, as before a clock.
+	hours := func(i int) bool {
+		p := parts[i]
+		if p.unit == "" && i+1 == len(parts) {
+			return p.kind == 'n' && bareUnit(mod).field == fieldHour
+		}
+		return intervalUnits[p.unit].field == fieldHour
+	}
 	for i, p := range parts {
 		switch p.kind {
 		case 'c':
@@ -387,7 +395,7 @@ func parseVerboseInterval(t string, mod int32, sqlStandard bool) (Span, dtError)
 		default:
 			u := intervalUnits[p.unit]
 			if p.unit == "" {
-				if i+1 < len(parts) && parts[i+1].kind == 'c' {
+				if i+1 < len(parts) && (parts[i+1].kind == 'c' || hours(i+1)) {
 					u = intervalUnits["day"]
 				} else if i+1 == len(parts) {
 					u = bareUnit(mod)
