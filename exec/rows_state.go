@@ -83,3 +83,35 @@ func readBatch(r *state.Reader, alloc vec.Allocator, schema *vec.Schema) (*vec.B
 	}
 	return b, nil
 }
+
+// writeStore writes rows of a store in the order of refs, for readStore.
+func writeStore(w *state.Writer, s *rowStore, refs []rowRef) {
+	w.Uint64(uint64(len(refs)))
+	var buf []byte
+	for _, r := range refs {
+		cols, row := s.at(r)
+		buf = vec.AppendRow(buf[:0], cols, row)
+		w.Blob(buf)
+	}
+}
+
+// readStore adds the rows that writeStore wrote to a store and gives their references in the same order.
+func readStore(r *state.Reader, s *rowStore) ([]rowRef, error) {
+	cols := make([]vec.Vec, len(s.kinds))
+	for i := range cols {
+		cols[i].SetAllocator(s.alloc)
+	}
+	n, err := readRows(r, cols, s.kinds)
+	var refs []rowRef
+	if err == nil {
+		s.addSel(cols, iota32(n), func(at, row int, sel []int32) {
+			for i := range sel {
+				refs = append(refs, rowRef(at<<blockBits|(row+i)))
+			}
+		})
+	}
+	for i := range cols {
+		cols[i].Release()
+	}
+	return refs, err
+}
