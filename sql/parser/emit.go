@@ -121,6 +121,9 @@ func (p *parser) emitOption(e *ast.Emit, interval func(*ast.Expr)) bool {
 			p.fail(p.syntaxError().WithHint("EMIT .. AS takes CHANGELOG, UPSERT or APPEND."))
 		}
 	case p.is("with") && p.peek(1).isOp("("):
+		if p.inSink && !p.peek(2).isWord("snapshot") && !p.peek(2).isWord("progress") {
+			return false // the options of the sink
+		}
 		p.next()
 		for _, o := range p.options() {
 			switch o.Name {

@@ -131,18 +131,22 @@ func operatorPrec(t *token) int {
 	return 0
 }
 
-// likeAhead says whether BETWEEN, IN, LIKE, ILIKE or SIMILAR, or NOT before one of them, comes n tokens on.
+// likeAhead says whether BETWEEN, IN, LIKE, ILIKE or SIMILAR, or NOT before one of them, comes next.
 func (p *parser) likeAhead() bool {
-	t := p.tok()
-	if t.isWord("not") {
-		t = p.peek(1)
+	n := 0
+	if p.is("not") {
+		n = 1
 	}
+	t := p.peek(n)
 	if t.kind != tIdent || t.quoted {
 		return false
 	}
 	switch t.text {
-	case "between", "in", "like", "ilike", "similar":
+	case "between", "in", "like", "ilike":
 		return true
+	case "similar":
+		// SUBSTRING(x SIMILAR p ESCAPE e) has no TO.
+		return p.peek(n + 1).isWord("to")
 	}
 	return false
 }
@@ -226,10 +230,21 @@ func (p *parser) infix(mark, min int, b bool) bool {
 		p.em.close()
 		return true
 	case "overlaps":
+		// It stands between rows only.
+		if !p.rowSince(mark) {
+			return false
+		}
 		p.next()
 		p.em.wrap(mark, "__overlaps(", &overlaps{pos: at.Pos})
 		p.em.comma()
+		if !p.isOp("(") && !p.is("row") {
+			p.unexpected()
+		}
+		right := p.em.mark()
 		p.primary()
+		if !p.rowSince(right) {
+			p.unexpected()
+		}
 		p.em.close()
 		return true
 	}
@@ -238,6 +253,13 @@ func (p *parser) infix(mark, min int, b bool) bool {
 
 // overlaps is row OVERLAPS row in the side table.
 type overlaps struct{ pos ast.Pos }
+
+// rowSince says whether exactly a row constructor was written since mark.
+func (p *parser) rowSince(mark int) bool {
+	return p.rowMark == mark && p.rowEnd == p.em.mark() && p.rowEnd > mark
+}
+
+func (p *parser) wroteRow(mark int) { p.rowMark, p.rowEnd = mark, p.em.mark() }
 
 // specialName names a function that the grammar itself calls.
 func specialName(fn string, pos ast.Pos) ast.Name { return ast.Name{Parts: []string{fn}, Pos: pos} }
@@ -306,7 +328,8 @@ func (p *parser) isTest(mark int, at ast.At, b bool) bool {
 		return true
 	}
 	if b {
-		return false
+		p.i += k
+		p.unexpected()
 	}
 	test := &ast.IsTest{At: at, Not: not}
 	p.i += k
@@ -537,6 +560,7 @@ func (p *parser) parenthesised() {
 		}
 		p.em.close()
 		p.expectOp(")")
+		p.wroteRow(mark)
 		if p.isOp(".") || p.isOp("[") {
 			p.unexpected()
 		}

@@ -12,12 +12,10 @@ type joinAlias struct{ alias ast.Alias }
 func (p *parser) fromList() {
 	p.fromItem()
 	for p.acceptOp(",") {
-		p.comma2()
+		p.em.put(" , ")
 		p.fromItem()
 	}
 }
-
-func (p *parser) comma2() { p.em.put(" , ") }
 
 // fromItem lowers a table reference with the joins that follow it. Every join
 // is parenthesised, so its nesting is PostgreSQL's.
@@ -384,7 +382,13 @@ func (p *parser) windowTVF(kind ast.WindowKind, pos ast.Pos, end func()) {
 		p.i += 2
 		w.PartitionBy = p.partitionColumns()
 	}
-	p.expectOp(",")
+	if !p.acceptOp(",") {
+		e := p.syntaxError()
+		if p.tok().kind != tError {
+			e.WithHint("%s", windowUsage[kind])
+		}
+		p.fail(e)
+	}
 	if t := p.peek(1); p.is("timecol") && (t.isOp("=>") || t.isOp(":=")) {
 		p.i += 2
 	}

@@ -144,7 +144,7 @@ func (p *parser) operand() ast.QueryBody {
 	case p.is("values"):
 		return p.values()
 	case p.is("table"):
-		s := &ast.Select{Pos: p.pos(), Items: []ast.SelectItem{{Pos: p.pos()}}}
+		s := &ast.Select{Pos: p.pos(), Items: []ast.SelectItem{{Pos: p.pos(), Expr: hole}}}
 		p.next()
 		p.em.open("SELECT ", s)
 		p.em.comma()
@@ -176,6 +176,7 @@ func (p *parser) values() ast.QueryBody {
 	p.em.open("SELECT ", v)
 	for {
 		p.expectOp("(")
+		pos := p.pos()
 		row := make([]ast.Expr, 0, 4)
 		if n := len(v.Rows); n > 0 {
 			row = make([]ast.Expr, 0, len(v.Rows[n-1]))
@@ -188,7 +189,7 @@ func (p *parser) values() ast.QueryBody {
 		}
 		p.expectOp(")")
 		if len(v.Rows) > 0 && len(row) != len(v.Rows[0]) {
-			p.fail(pgerr.New(pgerr.SyntaxError, "VALUES lists must all be the same length").At(p.pos()))
+			p.fail(pgerr.New(pgerr.SyntaxError, "VALUES lists must all be the same length").At(pos))
 		}
 		v.Rows = append(v.Rows, row)
 		if !p.acceptOp(",") {
@@ -218,7 +219,7 @@ func (p *parser) value() ast.Expr {
 	return hole
 }
 
-// selectNode carries a SELECT block; havingSlots and the like are found in the block itself.
+// selectBlock lowers SELECT up to WINDOW. Its node is the first field of the skeleton's block.
 func (p *parser) selectBlock() *ast.Select {
 	// DEFAULT belongs to the rows of INSERT only.
 	def := p.defaultOK

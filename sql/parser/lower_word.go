@@ -1,6 +1,8 @@
 package parser
 
 import (
+	"strings"
+
 	"streamsql/internal/pgerr"
 	"streamsql/sql/parser/ast"
 )
@@ -80,6 +82,9 @@ func (p *parser) nameOrCall() {
 		}
 	}
 	if !first.isColID() {
+		if first.kind == tIdent && first.cat == typeFuncName {
+			p.next() // it would do before a parenthesis
+		}
 		p.unexpected()
 	}
 	parts := make([]string, 1, 2)
@@ -142,6 +147,9 @@ func (p *parser) reservedWord() {
 			p.em.close()
 			return
 		}
+		if p.acceptOp("(") {
+			p.unexpected()
+		}
 		p.array(at)
 	case "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp":
 		p.valueFunction(t.text != "current_date")
@@ -202,9 +210,10 @@ func (p *parser) array(at ast.At) {
 	p.enter()
 	p.em.open("__array(", &ast.ArrayExpr{At: at})
 	p.expectOp("[")
+	nested := p.isOp("[")
 	for !p.isOp("]") {
 		p.em.comma()
-		if p.isOp("[") {
+		if nested {
 			p.array(ast.At{Pos: p.pos()})
 		} else {
 			p.expr()
@@ -401,6 +410,7 @@ func (p *parser) bound() ast.Bound {
 
 // specialCall lowers the functions whose names are keywords and whose arguments have a grammar of their own.
 func (p *parser) specialCall() {
+	mark := p.em.mark()
 	t := p.next()
 	at := ast.At{Pos: int(t.char)}
 	if t.text == "exists" {
@@ -503,13 +513,19 @@ func (p *parser) specialCall() {
 		p.next()
 		p.trim(fc, arg)
 	default:
-		if !t.isColID() || sqlTypes[t.text] != "" || t.text == "values" || t.text == "setof" || t.text == "none" {
+		if sqlTypes[t.text] != "" {
+			p.next() // a type's modifiers would end in a string
+		}
+		if !strings.HasPrefix(t.text, "xml") && t.text != "treat" {
 			p.unexpected()
 		}
-		p.unsupported(at.Pos, t.text+"()", "")
+		p.unsupported(at.Pos, strings.ToUpper(t.text), "")
 	}
 	p.expectOp(")")
 	p.em.close()
+	if t.text == "row" {
+		p.wroteRow(mark)
+	}
 }
 
 // substring lowers the arguments of SUBSTRING in all their forms.

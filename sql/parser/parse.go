@@ -106,10 +106,14 @@ type parser struct {
 	after []func()
 	// queryParen remembers what looksLikeQuery found, by token: 0 unknown, 1 yes, 2 no.
 	queryParen []uint8
+	// rowMark and rowEnd bound the last row constructor in the skeleton.
+	rowMark, rowEnd int
 	// defaultOK says that DEFAULT may stand for a value.
 	defaultOK bool
 	// sawEmit says that the current statement has an EMIT clause, for a hint.
 	sawEmit bool
+	// inSink says that a WITH list after EMIT may be the one of CREATE SINK.
+	inSink bool
 }
 
 type abort struct{ err *pgerr.Error }
@@ -138,7 +142,7 @@ func (p *parser) recover(err *error) {
 
 // topStatement parses a statement and completes its trees.
 func (p *parser) topStatement() ast.Stmt {
-	p.sawEmit = false
+	p.sawEmit, p.inSink = false, false
 	s := p.statement()
 	p.complete()
 	return s
@@ -283,14 +287,14 @@ func (p *parser) trailing() *pgerr.Error {
 		return e
 	}
 	switch {
+	case p.i > 0 && p.toks[p.i-1].isWord("emit") && p.tok().kind == tIdent:
+		return e.WithHint("EMIT takes CHANGES, ON UPDATE, ON WINDOW CLOSE, AFTER WATERMARK, AFTER DELAY, FINAL or PERIODIC.")
 	case p.sawEmit && p.isAny("where", "group", "having", "order", "window", "union", "intersect", "except", "from", "join", "offset", "fetch"):
 		return e.WithHint("EMIT is the last clause of a query: write it after WHERE, GROUP BY, HAVING, ORDER BY and LIMIT.")
 	case p.is("emit"):
 		return e.WithHint("EMIT takes CHANGES, ON UPDATE, ON WINDOW CLOSE, AFTER WATERMARK, AFTER DELAY, FINAL or PERIODIC.")
 	case p.is("where") || p.is("having"):
 		return e.WithHint("The clauses of a query come in the order SELECT, FROM, WHERE, GROUP BY, HAVING, WINDOW, ORDER BY, LIMIT, EMIT.")
-	case p.is("within") || p.is("qualify"):
-		return e
 	}
 	return e
 }

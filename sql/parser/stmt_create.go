@@ -110,7 +110,7 @@ func (p *parser) createTable(source, temp bool) ast.Stmt {
 	if p.isAny("of", "partition") {
 		p.unsupported(p.pos(), "CREATE TABLE .. "+strings.ToUpper(p.tok().text), "Name the columns of the table.")
 	}
-	namesOnly := false
+	namesOnly, elements := false, false
 	if p.isOp("(") {
 		// (a, b) AS SELECT names the columns only.
 		namesOnly = (p.peek(2).isOp(",") || p.peek(2).isOp(")")) && p.peek(1).kind == tIdent
@@ -118,6 +118,7 @@ func (p *parser) createTable(source, temp bool) ast.Stmt {
 			s.Names = p.nameList()
 		} else {
 			p.tableElements(s)
+			elements = true
 		}
 	}
 	for {
@@ -159,7 +160,8 @@ func (p *parser) createTable(source, temp bool) ast.Stmt {
 		} else {
 			p.accept("with", "data")
 		}
-	} else if namesOnly {
+	} else if namesOnly || !elements && s.Options == nil {
+		// Without columns they come from the connector.
 		p.unexpected()
 	}
 	return s
@@ -425,7 +427,9 @@ func (p *parser) createSink() ast.Stmt {
 		s.From = &n
 	case p.accept("as"):
 		first := p.i
+		p.inSink = true
 		s.Query = p.rootQuery()
+		p.inSink = false
 		s.Text = p.text(first)
 	default:
 		p.fail(p.syntaxError().WithHint("Write CREATE SINK name FROM relation WITH (..) or CREATE SINK name AS query WITH (..)."))

@@ -234,6 +234,10 @@ const (
 	CrossJoin
 )
 
+func (k JoinKind) String() string {
+	return [...]string{"", "inner", "left", "right", "full", "cross"}[k]
+}
+
 // JoinRef is a join. At most one of On, Using and Natural is given. AsOf is ASOF JOIN.
 type JoinRef struct {
 	Kind       JoinKind
@@ -274,6 +278,10 @@ const (
 	EmitAfterDelayAndClose
 	EmitPeriodic
 )
+
+func (t EmitTrigger) String() string {
+	return [...]string{"", "changes", "on update", "on window close", "after delay", "after delay and on window close", "periodic"}[t]
+}
 
 // Emit is an EMIT clause. Expressions are intervals unless said otherwise; nil where not given.
 type Emit struct {

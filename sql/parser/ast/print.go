@@ -2,6 +2,7 @@ package ast
 
 import (
 	"reflect"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -59,7 +60,7 @@ func format(b *strings.Builder, v reflect.Value, field string) {
 		for i, k := range keys {
 			names[i] = k.String()
 		}
-		sortStrings(names)
+		sort.Strings(names)
 		for i, k := range names {
 			if i > 0 {
 				b.WriteByte(' ')
@@ -80,14 +81,6 @@ func format(b *strings.Builder, v reflect.Value, field string) {
 		b.WriteString(strconv.FormatUint(v.Uint(), 10))
 	default:
 		b.WriteString(strconv.FormatInt(v.Int(), 10))
-	}
-}
-
-func sortStrings(s []string) {
-	for i := range s {
-		for j := i; j > 0 && s[j] < s[j-1]; j-- {
-			s[j], s[j-1] = s[j-1], s[j]
-		}
 	}
 }
 
