@@ -29,8 +29,8 @@ var opSQL = map[string]string{
 	"attz": "%1::timestamp AT TIME ZONE %2", "tzat": "%1::timestamptz AT TIME ZONE %2",
 	"char_ts": "to_char(%1::timestamp, %2)", "char_tz": "to_char(%1::timestamptz, %2)", "char_iv": "to_char(%1::interval, %2)", "char_num": "to_char(%1::numeric, %2)",
 	"to_ts": "to_timestamp(%1, %2)", "to_date": "to_date(%1, %2)", "to_num": "to_number(%1, %2)",
-	"ttz_cmp": "CASE WHEN %1::timetz < %2::timetz THEN -1 WHEN %1::timetz = %2::timetz THEN 0 ELSE 1 END",
-	"arr_cmp": "CASE WHEN %1::numeric[] < %2::numeric[] THEN -1 WHEN %1::numeric[] = %2::numeric[] THEN 0 ELSE 1 END",
+	"ttz_cmp":  "CASE WHEN %1::timetz < %2::timetz THEN -1 WHEN %1::timetz = %2::timetz THEN 0 ELSE 1 END",
+	"arr_cmp":  "CASE WHEN %1::numeric[] < %2::numeric[] THEN -1 WHEN %1::numeric[] = %2::numeric[] THEN 0 ELSE 1 END",
 	"inet_cmp": "CASE WHEN %1::inet < %2::inet THEN -1 WHEN %1::inet = %2::inet THEN 0 ELSE 1 END",
 }
 
