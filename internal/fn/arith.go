@@ -41,14 +41,14 @@ func addInts[A, B, R integer](_ *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 		for i, x := range a {
 			s := int64(x) + y
 			o[i] = R(s)
-			bad |= (int64(x)^s)&(y^s)&-1<<63 | s ^ int64(R(s))
+			bad |= (int64(x)^s)&(y^s)&(-1<<63) | (s ^ int64(R(s)))
 		}
 	} else {
 		for i, x := range a {
 			y := int64(b[i])
 			s := int64(x) + y
 			o[i] = R(s)
-			bad |= (int64(x)^s)&(y^s)&-1<<63 | s ^ int64(R(s))
+			bad |= (int64(x)^s)&(y^s)&(-1<<63) | (s ^ int64(R(s)))
 		}
 	}
 	if bad != 0 {
@@ -71,14 +71,14 @@ func subInts[A, B, R integer](_ *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 		for i, x := range a {
 			s := int64(x) - y
 			o[i] = R(s)
-			bad |= (int64(x)^y)&(int64(x)^s)&-1<<63 | s ^ int64(R(s))
+			bad |= (int64(x)^y)&(int64(x)^s)&(-1<<63) | (s ^ int64(R(s)))
 		}
 	} else {
 		for i, x := range a {
 			y := int64(b[i])
 			s := int64(x) - y
 			o[i] = R(s)
-			bad |= (int64(x)^y)&(int64(x)^s)&-1<<63 | s ^ int64(R(s))
+			bad |= (int64(x)^y)&(int64(x)^s)&(-1<<63) | (s ^ int64(R(s)))
 		}
 	}
 	if bad != 0 {

@@ -52,7 +52,7 @@ func derive(from, to types.T) *Cast {
 	}
 	fe, fa := from.Elem()
 	te, ta := to.Elem()
-	if fa && ta {
+	if fa && ta && to.OID != types.OIDInt2Vector && to.OID != types.OIDOidVector {
 		e := FindCast(fe, te)
 		if e == nil {
 			return nil

@@ -37,7 +37,9 @@ func text(c *Ctx, t types.T, v *vec.Vec) []string {
 			out[i] = "NULL"
 			continue
 		}
-		out[i] = formatDatum(c, t, v.Datum(i))
+		if out[i] = formatDatum(c, t, v.Datum(i)); t.Is(types.Bool) {
+			out[i] = textBool(v.Bools[i])
+		}
 	}
 	for _, e := range v.Errs {
 		out[e.Row] = "!" + pgerr.Code(e.Err) + " " + e.Err.Error()

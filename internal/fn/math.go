@@ -243,10 +243,11 @@ func deg(f func(float64) float64) func(float64) float64 {
 func exactDegrees(f func(float64) float64, exact map[float64]float64) func(float64) float64 {
 	return func(x float64) float64 {
 		r := math.Mod(x, 360)
-		if r < 0 {
-			r += 360
+		e := r
+		if e < 0 {
+			e += 360
 		}
-		if v, ok := exact[r]; ok {
+		if v, ok := exact[e]; ok {
 			return v
 		}
 		return f(r * math.Pi / 180)

@@ -18,7 +18,9 @@ type likePattern struct {
 	pieces []likePiece
 	// anchored ends: the pattern does not start (end) with %.
 	head, tail bool
-	err        error
+	// escaped is the pattern before an escape character at the very end, as a prefix:
+	// PostgreSQL fails where a match gets that far with text left.
+	escaped *likePattern
 }
 
 // likePiece is text between %s; any lists the byte offsets in text where _ stands (text has a zero byte there).
@@ -62,7 +64,8 @@ func compileLike(p []byte, fold bool) *likePattern {
 		case '\\':
 			i++
 			if i == len(p) {
-				l.err = errLikeEscape
+				l.escaped = compileLike(append(bytes.Clone(p[:i-1]), '%'), fold)
+				flush()
 				return l
 			}
 			lit(p[i], false)
@@ -182,11 +185,15 @@ func likeKernel(fold, negate bool) Kernel {
 			if p := args[1].Bytes(i); l == nil || !args[1].Const && !bytes.Equal(p, last) {
 				l, last = compileLike(p, fold), p
 			}
-			if l.err != nil {
-				out.Fail(i, l.err)
+			s := args[0].Bytes(i)
+			if l.escaped != nil {
+				if l.escaped.match(s) && !l.match(s) {
+					out.Fail(i, errLikeEscape)
+				}
+				out.Bools[i] = negate
 				continue
 			}
-			out.Bools[i] = l.match(args[0].Bytes(i)) != negate
+			out.Bools[i] = l.match(s) != negate
 		}
 	}
 }

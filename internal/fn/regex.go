@@ -19,6 +19,7 @@ type regex struct {
 	isLit  bool
 	atHead bool
 	global bool
+	empty  bool // it matches the empty string
 }
 
 func errRegex(format string, args ...any) error {
@@ -128,7 +129,7 @@ func compileRegex(p string, f regexFlags) (*regex, error) {
 	if !lazy {
 		re.Longest()
 	}
-	r.re = re
+	r.re, r.empty = re, re.MatchString("")
 	if !f.fold {
 		body := strings.TrimPrefix(p, "^")
 		if r.isLit = f.quote || strings.IndexAny(body, `\^$.|?*+()[]{}#`) < 0 && !f.expanded && !f.multiLines; r.isLit {

@@ -174,10 +174,31 @@ func replaceMatches(r *regex, s, with string, start, nth int) string {
 }
 
 // matches gives the first limit matches (0: all) that start at byte start or later.
+// Unlike Go's, PostgreSQL's search finds an empty match right behind another one.
 func (r *regex) matches(s string, start, limit int) [][]int {
+	if limit <= 0 || r.empty {
+		limit = -1
+	}
+	ms := r.re.FindAllStringSubmatchIndex(s[start:], limit)
+	if r.empty {
+		var all [][]int
+		for k, m := range ms {
+			all = append(all, m)
+			if m[0] == m[1] || k+1 < len(ms) && ms[k+1][0] == m[1] {
+				continue
+			}
+			if e := r.re.FindStringSubmatchIndex(s[start+m[1]:]); e != nil && e[0] == 0 && e[1] == 0 {
+				for i := range e {
+					if e[i] >= 0 {
+						e[i] += m[1]
+					}
+				}
+				all = append(all, e)
+			}
+		}
+		ms = all
+	}
 	if start > 0 {
-		// ^ stands for the start of the search in PostgreSQL too.
-		ms := r.re.FindAllStringSubmatchIndex(s[start:], cmpLimit(limit))
 		for _, m := range ms {
 			for i := range m {
 				if m[i] >= 0 {
@@ -185,16 +206,8 @@ func (r *regex) matches(s string, start, limit int) [][]int {
 				}
 			}
 		}
-		return ms
 	}
-	return r.re.FindAllStringSubmatchIndex(s, cmpLimit(limit))
-}
-
-func cmpLimit(limit int) int {
-	if limit <= 0 {
-		return -1
-	}
-	return limit
+	return ms
 }
 
 // argInt gives argument k of row i, or what it defaults to.
@@ -389,7 +402,10 @@ func init() {
 			if r.global {
 				limit = 0
 			}
-			for _, m := range r.matches(s, 0, limit) {
+			for k, m := range r.matches(s, 0, limit) {
+				if limit > 0 && k == limit {
+					break
+				}
 				emit.Cols[0].AppendStr(textArray(groups(s, m)))
 			}
 			return nil

@@ -245,14 +245,14 @@ func init() {
 		"pg_get_statisticsobjdef(oid) text", "pg_get_statisticsobjdef_columns(oid) text", "pg_get_partkeydef(oid) text",
 		"pg_get_partition_constraintdef(oid) text", "pg_get_serial_sequence(text,text) text",
 		"obj_description(oid,name) text", "obj_description(oid) text", "col_description(oid,int4) text", "shobj_description(oid,name) text",
-		"pg_describe_object(oid,oid,int4) text", "pg_tablespace_location(oid) text", "pg_relation_filenode(oid) oid",
-		"pg_collation_for(any) text", "pg_sequence_last_value(oid) int8", "pg_my_temp_schema() oid",
+		"pg_describe_object(oid,oid,int4) text", "pg_tablespace_location(oid) text", "pg_relation_filenode(regclass) oid",
+		"pg_collation_for(any) text", "pg_sequence_last_value(regclass) int8", "pg_my_temp_schema() oid",
 	} {
 		f := parseSig(sig)
 		def(sig, describe(f.Name), stable)
 	}
-	for _, sig := range []string{"pg_relation_size(oid)", "pg_relation_size(oid,text)", "pg_table_size(oid)", "pg_indexes_size(oid)",
-		"pg_total_relation_size(oid)", "pg_database_size(name)", "pg_database_size(oid)", "pg_tablespace_size(oid)"} {
+	for _, sig := range []string{"pg_relation_size(regclass)", "pg_relation_size(regclass,text)", "pg_table_size(regclass)", "pg_indexes_size(regclass)",
+		"pg_total_relation_size(regclass)", "pg_database_size(name)", "pg_database_size(oid)", "pg_tablespace_size(oid)"} {
 		name := parseSig(sig + " int8").Name
 		def(sig+" int8", rowD(func(c *Ctx, a []types.Datum) (types.Datum, error) {
 			if c.Session != nil {

@@ -60,10 +60,21 @@ func concatText(_ *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 	}
 }
 
+// castFormatter is formatter but for the types whose cast to text is not their output function.
+func castFormatter(c *Ctx, t types.T, v *vec.Vec) func(dst []byte, i int) []byte {
+	switch t.OID {
+	case types.OIDBool:
+		return func(dst []byte, i int) []byte { return append(dst, textBool(v.Bools[i])...) }
+	case types.OIDBpchar:
+		return func(dst []byte, i int) []byte { return append(dst, bytes.TrimRight(v.Bytes(i), " ")...) }
+	}
+	return formatter(c, t, v)
+}
+
 // concatAny is || of text and a value of any type.
 func concatAny(args []types.T, _ types.T) Kernel {
 	return func(c *Ctx, in []*vec.Vec, out *vec.Vec, n int) {
-		a, b := formatter(c, args[0], in[0]), formatter(c, args[1], in[1])
+		a, b := castFormatter(c, args[0], in[0]), castFormatter(c, args[1], in[1])
 		for i := range n {
 			if anyNull(in, i) {
 				out.AppendNull()
