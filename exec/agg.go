@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"slices"
+
 	"streamsql/internal/fn"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
@@ -14,6 +16,9 @@ type aggPlan struct {
 	calls []planner.AggCall
 	opts  []fn.AggOptions
 	kinds []types.Kind // of the results
+	// inputs are the columns that each call is fed: its arguments, then the columns of its ORDER BY.
+	inputs [][]int
+	types  [][]types.T // of inputs
 
 	sel  []int32
 	ids  []uint32
@@ -23,7 +28,7 @@ type aggPlan struct {
 	all  []uint32 // 0, 1, 2, ..: see iota
 }
 
-func newAggPlan(ctx *Context, calls []planner.AggCall, retract bool) *aggPlan {
+func newAggPlan(ctx *Context, in *vec.Schema, calls []planner.AggCall, retract bool) *aggPlan {
 	p := &aggPlan{calls: calls}
 	widest := 0
 	for i := range calls {
@@ -32,7 +37,16 @@ func newAggPlan(ctx *Context, calls []planner.AggCall, retract bool) *aggPlan {
 		o.Ctx = ctx.Fn
 		p.opts = append(p.opts, o)
 		p.kinds = append(p.kinds, o.Ret.Kind())
-		widest = max(widest, len(calls[i].Args))
+		cols := slices.Clone(calls[i].Args)
+		for _, k := range calls[i].OrderBy {
+			cols = append(cols, k.Col)
+		}
+		ts := make([]types.T, len(cols))
+		for j, c := range cols {
+			ts[j] = in.Fields[c].Type
+		}
+		p.inputs, p.types = append(p.inputs, cols), append(p.types, ts)
+		widest = max(widest, len(cols))
 	}
 	p.tmp = make([]vec.Vec, widest)
 	for i := range p.tmp {
@@ -44,15 +58,11 @@ func newAggPlan(ctx *Context, calls []planner.AggCall, retract bool) *aggPlan {
 // columns marks the input columns that the calls read.
 func (p *aggPlan) columns(used []bool) {
 	for i := range p.calls {
-		c := &p.calls[i]
-		for _, a := range c.Args {
-			used[a] = true
+		for _, c := range p.inputs[i] {
+			used[c] = true
 		}
-		for _, k := range c.OrderBy {
-			used[k.Col] = true
-		}
-		if c.Filter >= 0 {
-			used[c.Filter] = true
+		if f := p.calls[i].Filter; f >= 0 {
+			used[f] = true
 		}
 	}
 }
@@ -71,13 +81,6 @@ func (p *aggPlan) iota(n int) []uint32 {
 	return p.all[:n]
 }
 
-// feeder takes the input rows of one aggregate call. rows holds the input columns.
-type feeder interface {
-	fn.Aggregate
-	// feed is Update with all input columns instead of the arguments.
-	feed(ids []uint32, cols []vec.Vec, ops []vec.Op)
-}
-
 // aggStates are the states of all calls for the groups of one table.
 type aggStates struct {
 	plan *aggPlan
@@ -88,17 +91,27 @@ type aggStates struct {
 func (p *aggPlan) newStates(alloc vec.Allocator) *aggStates {
 	s := &aggStates{plan: p, aggs: make([]fn.Aggregate, len(p.calls))}
 	for i := range p.calls {
-		s.aggs[i] = newAggCall(alloc, &p.calls[i], p.opts[i])
+		s.aggs[i] = newAggCall(alloc, &p.calls[i], p.opts[i], p.types[i])
 	}
 	return s
 }
 
 // newAggCall makes the state of one call, with what ORDER BY and DISTINCT need around it.
-func newAggCall(alloc vec.Allocator, c *planner.AggCall, o fn.AggOptions) fn.Aggregate {
-	if c.Distinct || len(c.OrderBy) > 0 || c.Agg.WithinGroup || c.Agg.Ordered && o.Retract {
-		return newAggWrapper(alloc, c, o)
+func newAggCall(alloc vec.Allocator, c *planner.AggCall, o fn.AggOptions, ts []types.T) fn.Aggregate {
+	inner := o
+	if c.Agg.Ordered && (len(c.OrderBy) > 0 || c.Agg.WithinGroup || c.Distinct || o.Retract) {
+		inner.Retract = false // it is fed anew for each result
+		a := newOrderedAgg(c, inner, ts)
+		a.SetAllocator(alloc)
+		if c.Distinct {
+			return newDistinctAgg(alloc, a, ts)
+		}
+		return a
 	}
-	return c.Agg.New(o)
+	if c.Distinct {
+		return newDistinctAgg(alloc, c.Agg.New(inner), ts)
+	}
+	return c.Agg.New(inner)
 }
 
 func (s *aggStates) grow(n int) {
@@ -122,14 +135,9 @@ func (s *aggStates) update(ids []uint32, cols []vec.Vec, ops []vec.Op) {
 func (p *aggPlan) feed(a fn.Aggregate, call int, ids []uint32, cols []vec.Vec, ops []vec.Op) {
 	c := &p.calls[call]
 	sel, all := p.choose(c, cols, len(ids))
-	if f, ok := a.(feeder); ok {
-		// It gathers what it keeps by itself; the selection is applied to ids and ops by naming rows.
-		p.feedRows(f, c, sel, all, ids, cols, ops)
-		return
-	}
 	args := p.args[:0]
 	if all {
-		for _, x := range c.Args {
+		for _, x := range p.inputs[call] {
 			args = append(args, &cols[x])
 		}
 		p.args = args
@@ -139,7 +147,7 @@ func (p *aggPlan) feed(a fn.Aggregate, call int, ids []uint32, cols []vec.Vec, o
 	if len(sel) == 0 {
 		return
 	}
-	for j, x := range c.Args {
+	for j, x := range p.inputs[call] {
 		t := &p.tmp[j]
 		t.Reset(cols[x].Kind, 0)
 		t.Gather(&cols[x], sel)
@@ -207,32 +215,6 @@ func (p *aggPlan) choose(c *planner.AggCall, cols []vec.Vec, n int) (sel []int32
 	}
 	p.sel = sel
 	return sel, len(sel) == n
-}
-
-// feedRows hands the rows of a selection to a feeder, a compacted copy of the columns it reads.
-func (p *aggPlan) feedRows(f feeder, c *planner.AggCall, sel []int32, all bool, ids []uint32, cols []vec.Vec, ops []vec.Op) {
-	if all {
-		f.feed(ids, cols, ops)
-		return
-	}
-	if len(sel) == 0 {
-		return
-	}
-	sub := make([]vec.Vec, len(cols))
-	done := func(x int) {
-		if sub[x].Kind == 0 {
-			sub[x].Reset(cols[x].Kind, 0)
-			sub[x].Gather(&cols[x], sel)
-		}
-	}
-	for _, x := range c.Args {
-		done(x)
-	}
-	for _, k := range c.OrderBy {
-		done(k.Col)
-	}
-	ids, ops = p.pick(sel, ids, ops)
-	f.feed(ids, sub, ops)
 }
 
 // results appends the values of ids to out, a column for each call.

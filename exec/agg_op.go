@@ -32,7 +32,7 @@ func newGroupPlan(n *planner.Aggregate, ctx *Context, out Output) *groupPlan {
 		p.keyTypes = append(p.keyTypes, in[k].Type)
 	}
 	p.w = vec.MinTime
-	p.aggs = newAggPlan(ctx, n.Aggs, p.retract)
+	p.aggs = newAggPlan(ctx, n.Input.Schema(), n.Aggs, p.retract)
 	p.init()
 	return p
 }
