@@ -15,6 +15,7 @@ type Column struct {
 	Index int
 	Typ   types.T
 	Name  string // for EXPLAIN
+	Pos   int    // where it stands in the statement, 0 unknown
 }
 
 // Const is a value; Val nil is NULL.

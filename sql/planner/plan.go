@@ -34,6 +34,12 @@ type Props struct {
 type base struct {
 	schema *vec.Schema
 	props  Props
+	// ends lists the watermarked columns that are window ends: a value e is final when W >= e.
+	ends []int
+	// freeLate says that the watermark is a source's, whose late rows are not kept.
+	freeLate bool
+	// finals says that the node, or one below it, gives final results at a watermark.
+	finals bool
 }
 
 func (b *base) Schema() *vec.Schema { return b.schema }
@@ -177,6 +183,9 @@ type Join struct {
 	WindowEnd *[2]int
 	// Single says of a left join that a second match is the error 21000 (scalar subquery).
 	Single bool
+	// OnClose says that a left or anti join sends a row without a match only when the watermark
+	// (of Interval or WindowEnd) shows that none can come, so that it never takes a row back.
+	OnClose bool
 	// NullAware makes an anti join NOT IN: a NULL on either side gives no row (for keys at index 0).
 	NullAware bool
 }

@@ -1,0 +1,732 @@
+package planner
+
+import (
+	"fmt"
+	"strings"
+
+	"streamsql/internal/fn"
+	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
+	"streamsql/sql/parser/ast"
+)
+
+// selectState gathers what the expressions of one SELECT block ask for.
+type selectState struct {
+	aggs     []boundAgg
+	aggKeys  map[string]int
+	overs    []boundOver
+	srfs     []boundSet
+	groupWin *lWindow // of a group window in GROUP BY
+	kind     ast.WindowKind
+	windows  map[string]*ast.NamedWindow
+	grouping []groupingRef
+}
+
+type groupingRef struct {
+	id   int
+	args []Expr
+	pos  []int
+}
+
+type boundAgg struct {
+	call   lAggCall // ids of args and filter are not set yet
+	args   []Expr
+	filter Expr
+	order  []sortExpr
+	pos    int
+}
+
+type sortExpr struct {
+	e                Expr
+	desc, nullsFirst bool
+}
+
+type boundOver struct {
+	id        int
+	name      string
+	fnc       *fn.Func
+	agg       *boundAgg
+	args      []Expr
+	ret       types.T
+	partition []Expr
+	order     []sortExpr
+	frame     *ast.Frame
+	lo, hi    Expr
+	ignore    bool
+	pos       int
+}
+
+type boundSet struct {
+	id   int
+	fnc  *fn.Func
+	args []Expr
+}
+
+// function makes the call of a scalar function on bound arguments.
+func (b *binder) function(name string, args []Expr, pos int, argPos ...int) (Expr, error) {
+	r, err := fn.ResolveFunc(name, exprTypes(args))
+	if err != nil {
+		return nil, pgerr.AtPos(err, pos)
+	}
+	return b.applyFunc(r, args, pos, argPos)
+}
+
+func (b *binder) applyFunc(r *fn.Resolved, args []Expr, pos int, argPos []int) (Expr, error) {
+	out := make([]Expr, len(args))
+	for i, a := range args {
+		p := pos
+		if i < len(argPos) {
+			p = argPos[i]
+		}
+		ctx := fn.Implicit
+		var err error
+		if out[i], err = b.mustCoerce(a, r.Args[i], ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	return &Call{Fn: r.Func, Args: out, Typ: r.Ret, Pos: pos}, nil
+}
+
+func (b *binder) call(c *exprCtx, e *ast.FuncCall) (Expr, error) {
+	name := e.Name.Base()
+	schema := e.Name.Schema()
+	if schema == "" || schema == "pg_catalog" {
+		if x, ok, err := b.groupWindowHelper(c, e, name); ok || err != nil {
+			return x, err
+		}
+		if e.Special {
+			if x, ok, err := b.special(c, e, name); ok || err != nil {
+				return x, err
+			}
+		}
+		if e.Over != nil {
+			return b.overCall(c, e)
+		}
+		if len(fn.LookupAgg(name)) > 0 && (e.Star || len(fn.Lookup(name)) == 0 || e.Filter != nil || e.Distinct || len(e.OrderBy) > 0 || len(e.WithinGroup) > 0) {
+			return b.aggregate(c, e)
+		}
+	} else if schema != "information_schema" {
+		args, err := b.exprs(c, e.Args)
+		if err != nil {
+			return nil, err
+		}
+		return nil, fn.FuncError(fn.NoMatch, e.Name.String(), exprTypes(args)).(*pgerr.Error).At(e.Pos)
+	}
+	what := ""
+	switch {
+	case e.Star:
+		what = "%s(*) specified, but %s is not an aggregate function"
+	case e.Distinct:
+		what = "DISTINCT specified, but %s is not an aggregate function"
+	case len(e.WithinGroup) > 0:
+		what = "WITHIN GROUP specified, but %s is not an aggregate function"
+	case len(e.OrderBy) > 0:
+		what = "ORDER BY specified, but %s is not an aggregate function"
+	case e.Filter != nil:
+		what = "FILTER specified, but %s is not an aggregate function"
+	}
+	if what != "" {
+		return nil, pgerr.New(pgerr.WrongObjectType, "%s", strings.ReplaceAll(what, "%s", name)).At(e.Pos)
+	}
+	args, argPos, err := b.callArgs(c, e, name)
+	if err != nil {
+		return nil, err
+	}
+	var r *fn.Resolved
+	if e.Variadic {
+		r, err = fn.ResolveVariadic(name, exprTypes(args))
+	} else {
+		r, err = fn.ResolveFunc(name, exprTypes(args))
+	}
+	if err != nil {
+		if len(args) == 1 && len(e.ArgNames) == 0 { // f(t) may be the column t.f
+			if rec := args[0].Type().Rec; rec != nil {
+				for i, n := range rec.Names {
+					if n == name {
+						return fieldOf(args[0], i), nil
+					}
+				}
+			}
+		}
+		if isOverOnly(name) && pgerr.Code(err) == pgerr.UndefinedFunction {
+			return nil, pgerr.New(pgerr.WrongObjectType, "window function %s requires an OVER clause", name).At(e.Pos)
+		}
+		return nil, pgerr.AtPos(err, e.Pos)
+	}
+	x, err := b.applyFunc(r, args, e.Pos, argPos)
+	if err != nil {
+		return nil, err
+	}
+	if r.Func.Set != nil {
+		return b.setCall(c, x.(*Call), name)
+	}
+	return x, nil
+}
+
+// callArgs binds the arguments and puts named ones into their places.
+func (b *binder) callArgs(c *exprCtx, e *ast.FuncCall, name string) ([]Expr, []int, error) {
+	var args []Expr
+	var pos []int
+	for _, a := range e.Args {
+		x, err := b.expr(c, a)
+		if err != nil {
+			return nil, nil, err
+		}
+		args = append(args, x)
+		pos = append(pos, a.Position())
+	}
+	named := false
+	for _, n := range e.ArgNames {
+		named = named || n != ""
+	}
+	if !named {
+		return args, pos, nil
+	}
+	for _, f := range fn.Lookup(name) {
+		if len(f.ArgNames) < len(args) {
+			continue
+		}
+		out := make([]Expr, len(args))
+		outPos := make([]int, len(args))
+		ok := true
+		for i, x := range args {
+			at := i
+			if n := e.ArgNames[i]; n != "" {
+				at = -1
+				for j, an := range f.ArgNames {
+					if an == n {
+						at = j
+					}
+				}
+			}
+			if at < 0 || at >= len(out) || out[at] != nil {
+				ok = false
+				break
+			}
+			out[at], outPos[at] = x, pos[i]
+		}
+		if ok {
+			return out, outPos, nil
+		}
+	}
+	var sig []string
+	for i, t := range exprTypes(args) {
+		s := t.Bare().Format()
+		if e.ArgNames[i] != "" {
+			s = e.ArgNames[i] + " => " + s
+		}
+		sig = append(sig, s)
+	}
+	return nil, nil, pgerr.New(pgerr.UndefinedFunction, "function %s(%s) does not exist", name, strings.Join(sig, ", ")).
+		WithHint("No function matches the given name and argument types. You might need to add explicit type casts.").At(e.Pos)
+}
+
+func (b *binder) setCall(c *exprCtx, x *Call, name string) (Expr, error) {
+	if !c.srfs || c.sel == nil || c.inAgg {
+		if c.inAgg {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "aggregate function calls cannot contain set-returning function calls").
+				WithHint("You might be able to move the set-returning function into a LATERAL FROM item.").At(x.Pos)
+		}
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "set-returning functions are not allowed in %s", c.clause).At(x.Pos)
+	}
+	cols := x.Fn.Cols(exprTypes(x.Args))
+	t := x.Typ
+	if len(cols) == 1 {
+		t = cols[0].Type
+	} else {
+		rec := &types.Record{}
+		for _, f := range cols {
+			rec.Names = append(rec.Names, f.Name)
+			rec.Types = append(rec.Types, f.Type)
+		}
+		t = types.T{OID: types.OIDRecord, Mod: -1, Rec: rec}
+	}
+	id := b.newCol(name, t)
+	c.sel.srfs = append(c.sel.srfs, boundSet{id, x.Fn, x.Args})
+	return b.colAt(id, x.Pos), nil
+}
+
+// special binds the keywords of the grammar that look like calls.
+func (b *binder) special(c *exprCtx, e *ast.FuncCall, name string) (Expr, bool, error) {
+	args := func() ([]Expr, []int, error) {
+		xs, err := b.exprs(c, e.Args)
+		pos := make([]int, len(e.Args))
+		for i, a := range e.Args {
+			pos[i] = a.Position()
+		}
+		return xs, pos, err
+	}
+	switch name {
+	case "coalesce", "greatest", "least":
+		xs, pos, err := args()
+		if err != nil {
+			return nil, true, err
+		}
+		t, err := b.common(xs, strings.ToUpper(name), pos)
+		if err != nil {
+			return nil, true, err
+		}
+		if name == "coalesce" {
+			return &Coalesce{xs, t}, true, nil
+		}
+		if _, err := fn.ResolveOp("<", []types.T{t, t}); err != nil {
+			return nil, true, pgerr.New(pgerr.UndefinedFunction, "could not identify a comparison function for type %s", t.Bare().Format()).At(e.Pos)
+		}
+		return &MinMax{xs, name == "greatest", t}, true, nil
+	case "nullif":
+		xs, pos, err := args()
+		if err != nil {
+			return nil, true, err
+		}
+		if len(xs) != 2 {
+			return nil, true, pgerr.New(pgerr.SyntaxError, "NULLIF requires two arguments").At(e.Pos)
+		}
+		eq, err := b.operator("=", xs, e.Pos, pos...)
+		if err != nil {
+			return nil, true, err
+		}
+		first := xs[0]
+		if unknown(first) {
+			first = eq.(*Call).Args[0]
+		}
+		return &Case{[]When{{eq, &Const{nil, first.Type()}}}, first, first.Type()}, true, nil
+	case "current_timestamp", "localtimestamp", "current_time", "localtime", "current_date":
+		t := map[string]types.T{"current_timestamp": types.Timestamptz, "localtimestamp": types.Timestamp,
+			"current_time": types.Timetz, "localtime": types.Time, "current_date": types.Date}[name]
+		if len(e.Args) == 1 {
+			l, ok := e.Args[0].(*ast.Literal)
+			if !ok || len(l.Text) > 3 {
+				return nil, true, pgerr.New(pgerr.SyntaxError, "%s takes a precision", strings.ToUpper(name)).At(e.Pos)
+			}
+			var p int32
+			for _, d := range l.Text {
+				p = p*10 + d - '0'
+			}
+			t.Mod = min(p, 6)
+		}
+		x, err := b.function("now", nil, e.Pos)
+		if err != nil {
+			return nil, true, err
+		}
+		if x.Type() == t {
+			return x, true, nil
+		}
+		x, err = b.mustCoerce(x, t, fn.Explicit, e.Pos)
+		return x, true, err
+	case "current_user", "session_user", "user", "current_role", "current_catalog", "current_schema", "system_user":
+		f := map[string]string{"user": "current_user", "current_role": "current_user", "current_catalog": "current_database"}[name]
+		if f == "" {
+			f = name
+		}
+		x, err := b.function(f, nil, e.Pos)
+		return x, true, err
+	}
+	return nil, false, nil
+}
+
+var aggForbidden = map[string]string{
+	"WHERE":    "aggregate functions are not allowed in WHERE",
+	"GROUP BY": "aggregate functions are not allowed in GROUP BY",
+	"JOIN/ON":  "aggregate functions are not allowed in JOIN conditions",
+	"FROM":     "aggregate functions are not allowed in FROM clause of their own query level",
+	"FILTER":   "aggregate functions are not allowed in FILTER",
+}
+
+func (b *binder) aggregate(c *exprCtx, e *ast.FuncCall) (Expr, error) {
+	name := e.Name.Base()
+	if c.inAgg {
+		return nil, pgerr.New(pgerr.GroupingError, "aggregate function calls cannot be nested").At(e.Pos)
+	}
+	if !c.aggs || c.sel == nil {
+		msg := aggForbidden[c.clause]
+		if msg == "" {
+			msg = "aggregate functions are not allowed in " + c.clause
+		}
+		return nil, pgerr.New(pgerr.GroupingError, "%s", msg).At(e.Pos)
+	}
+	a, err := b.aggCall(c, e, name)
+	if err != nil {
+		return nil, err
+	}
+	all := append(append([]Expr(nil), a.args...), a.filter)
+	if used := refs(nonNil(all)...); len(used) > 0 && !used.intersects(b.scopeCols(c.s)) && c.s.parent != nil && used.intersects(b.outerCols(c.s)) {
+		return nil, notSupported("an aggregate of an outer query level in a subquery", e.Pos).
+			WithHint("Compute the aggregate in the outer query and refer to it.")
+	}
+	key := a.key()
+	if c.sel.aggKeys == nil {
+		c.sel.aggKeys = map[string]int{}
+	}
+	if id, ok := c.sel.aggKeys[key]; ok {
+		return b.colAt(id, e.Pos), nil
+	}
+	a.call.id = b.newCol(name, a.call.ret)
+	c.sel.aggs = append(c.sel.aggs, *a)
+	c.sel.aggKeys[key] = a.call.id
+	return b.colAt(a.call.id, e.Pos), nil
+}
+
+func nonNil(es []Expr) []Expr {
+	out := es[:0:0]
+	for _, e := range es {
+		if e != nil {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func (b *binder) scopeCols(s *scope) idset {
+	out := idset{}
+	for _, t := range s.tables {
+		for _, c := range t.cols {
+			out[c.id] = true
+		}
+	}
+	for _, c := range s.cols {
+		out[c.id] = true
+	}
+	return out
+}
+
+func (b *binder) outerCols(s *scope) idset {
+	out := idset{}
+	for q := s.parent; q != nil; q = q.parent {
+		out.union(b.scopeCols(q))
+	}
+	return out
+}
+
+func (a *boundAgg) key() string {
+	k := fmt.Sprintf("%s/%v/%d/", a.call.name, a.call.distinct, a.call.ret.OID)
+	for _, x := range a.args {
+		k += exprKey(x) + ","
+	}
+	k += "|" + exprKey(a.filter)
+	for _, o := range a.order {
+		k += fmt.Sprintf("|%s %v %v", exprKey(o.e), o.desc, o.nullsFirst)
+	}
+	return k
+}
+
+func (b *binder) aggCall(c *exprCtx, e *ast.FuncCall, name string) (*boundAgg, error) {
+	in := *c
+	in.inAgg, in.aggs = true, true
+	a := &boundAgg{pos: e.Pos}
+	a.call = lAggCall{distinct: e.Distinct, name: name, filter: -1}
+	var err error
+	argAsts := e.Args
+	if len(e.WithinGroup) > 0 {
+		for _, o := range e.WithinGroup {
+			argAsts = append(append([]ast.Expr(nil), argAsts...), o.Expr)
+		}
+	}
+	if a.args, err = b.exprs(&in, argAsts); err != nil {
+		return nil, err
+	}
+	if !e.Star && len(e.Args) == 0 && len(e.WithinGroup) == 0 && name == "count" {
+		return nil, pgerr.New(pgerr.WrongObjectType, "count(*) must be used to call a parameterless aggregate function").At(e.Pos)
+	}
+	r, err := fn.ResolveAgg(name, exprTypes(a.args))
+	if err != nil {
+		return nil, pgerr.AtPos(err, e.Pos)
+	}
+	if e.Distinct && len(a.args) == 0 {
+		return nil, pgerr.New(pgerr.SyntaxError, "DISTINCT is not allowed with count(*)").At(e.Pos)
+	}
+	if r.Agg.WithinGroup != (len(e.WithinGroup) > 0) {
+		if r.Agg.WithinGroup {
+			return nil, pgerr.New(pgerr.WrongObjectType, "WITHIN GROUP is required for ordered-set aggregate %s", name).At(e.Pos)
+		}
+		return nil, pgerr.New(pgerr.WrongObjectType, "%s is not an ordered-set aggregate, so it cannot have WITHIN GROUP", name).At(e.Pos)
+	}
+	for i := range a.args {
+		if a.args[i], err = b.mustCoerce(a.args[i], r.Args[i], fn.Implicit, argAsts[i].Position()); err != nil {
+			return nil, err
+		}
+	}
+	a.call.agg, a.call.argTypes, a.call.ret = r.Agg, r.Args, r.Ret
+	if e.Filter != nil {
+		f := in
+		f.clause = "FILTER"
+		if a.filter, err = b.boolExpr(&f, e.Filter); err != nil {
+			return nil, err
+		}
+	}
+	items := e.OrderBy
+	if len(e.WithinGroup) > 0 {
+		items = e.WithinGroup
+	}
+	if a.order, err = b.sortExprs(&in, items); err != nil {
+		return nil, err
+	}
+	if e.Distinct {
+		for _, o := range a.order {
+			found := false
+			for _, x := range a.args {
+				found = found || sameExpr(o.e, x)
+			}
+			if !found {
+				return nil, pgerr.New(pgerr.InvalidColumnReference, "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list").At(items[0].Pos)
+			}
+		}
+	}
+	if !r.Agg.Ordered && !r.Agg.WithinGroup {
+		a.order = nil // an order that the result does not depend on
+	}
+	return a, nil
+}
+
+func (b *binder) sortExprs(c *exprCtx, items []ast.OrderItem) ([]sortExpr, error) {
+	var out []sortExpr
+	for _, o := range items {
+		x, err := b.expr(c, o.Expr)
+		if err != nil {
+			return nil, err
+		}
+		if unknown(x) {
+			if x, err = b.mustCoerce(x, types.Text, fn.Implicit, o.Expr.Position()); err != nil {
+				return nil, err
+			}
+		}
+		s, err := b.direction(o, x)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// direction gives the order that an ORDER BY item asks for.
+func (b *binder) direction(o ast.OrderItem, x Expr) (sortExpr, error) {
+	s := sortExpr{e: x, desc: o.Desc}
+	switch o.Using {
+	case "", "<":
+	case ">":
+		s.desc = true
+	default:
+		return s, pgerr.New(pgerr.WrongObjectType, "operator %s is not a valid ordering operator", o.Using).
+			WithHint("Ordering operators must be \"<\" or \">\" members of btree operator families.").At(o.Pos)
+	}
+	if _, isRow := x.(*Row); !isRow {
+		if _, err := fn.ResolveOp("<", []types.T{x.Type(), x.Type()}); err != nil {
+			return s, pgerr.New(pgerr.UndefinedFunction, "could not identify an ordering operator for type %s", x.Type().Bare().Format()).
+				WithHint("Use an explicit ordering operator or modify the query.").At(o.Expr.Position())
+		}
+	}
+	s.nullsFirst = s.desc
+	if o.NullsFirst != nil {
+		s.nullsFirst = *o.NullsFirst
+	}
+	return s, nil
+}
+
+// windowFuncs are the functions that only work with OVER: name -> minimal and maximal number of arguments.
+var windowFuncs = map[string][2]int{
+	"row_number": {0, 0}, "rank": {0, 0}, "dense_rank": {0, 0}, "percent_rank": {0, 0}, "cume_dist": {0, 0},
+	"ntile": {1, 1}, "lag": {1, 3}, "lead": {1, 3}, "first_value": {1, 1}, "last_value": {1, 1}, "nth_value": {2, 2},
+}
+
+func isOverOnly(name string) bool { _, ok := windowFuncs[name]; return ok }
+
+func (b *binder) overCall(c *exprCtx, e *ast.FuncCall) (Expr, error) {
+	name := e.Name.Base()
+	if c.inAgg {
+		return nil, pgerr.New(pgerr.GroupingError, "aggregate function calls cannot contain window function calls").At(e.Pos)
+	}
+	if c.inOver {
+		return nil, pgerr.New(pgerr.WindowingError, "window function calls cannot be nested").At(e.Pos)
+	}
+	if !c.overs || c.sel == nil {
+		clause := c.clause
+		if clause == "JOIN/ON" {
+			clause = "JOIN conditions"
+		}
+		return nil, pgerr.New(pgerr.WindowingError, "window functions are not allowed in %s", clause).At(e.Pos)
+	}
+	in := *c
+	in.inOver = true
+	w := boundOver{name: name, pos: e.Pos, ignore: e.IgnoreNulls}
+	spec, err := b.windowSpec(c, e.Over)
+	if err != nil {
+		return nil, err
+	}
+	if w.partition, err = b.exprs(&in, spec.PartitionBy); err != nil {
+		return nil, err
+	}
+	if w.order, err = b.sortExprs(&in, spec.OrderBy); err != nil {
+		return nil, err
+	}
+	if w.frame = spec.Frame; w.frame != nil {
+		if w.lo, w.hi, err = b.frameOffsets(&in, w.frame, w.order); err != nil {
+			return nil, err
+		}
+	}
+	if n, ok := windowFuncs[name]; ok {
+		if w.args, err = b.exprs(&in, e.Args); err != nil {
+			return nil, err
+		}
+		if len(w.args) < n[0] || len(w.args) > n[1] {
+			return nil, fn.FuncError(fn.NoMatch, name, exprTypes(w.args)).(*pgerr.Error).At(e.Pos)
+		}
+		switch name {
+		case "row_number", "rank", "dense_rank":
+			w.ret = types.Int8
+		case "percent_rank", "cume_dist":
+			w.ret = types.Float8
+		case "ntile":
+			w.ret = types.Int4
+			w.args[0], err = b.mustCoerce(w.args[0], types.Int4, fn.Implicit, e.Args[0].Position())
+		default:
+			if unknown(w.args[0]) {
+				if w.args[0], err = b.mustCoerce(w.args[0], types.Text, fn.Implicit, e.Args[0].Position()); err != nil {
+					return nil, err
+				}
+			}
+			if len(w.args) > 1 {
+				w.args[1], err = b.mustCoerce(w.args[1], types.Int4, fn.Implicit, e.Args[1].Position())
+			}
+			if len(w.args) > 2 && err == nil {
+				two := []Expr{w.args[0], w.args[2]}
+				if _, err = b.common(two, strings.ToUpper(name), nil); err == nil {
+					w.args[0], w.args[2] = two[0], two[1]
+				}
+			}
+			w.ret = w.args[0].Type()
+		}
+		if err != nil {
+			return nil, err
+		}
+	} else {
+		if len(fn.LookupAgg(name)) == 0 {
+			if len(fn.Lookup(name)) > 0 {
+				return nil, pgerr.New(pgerr.WrongObjectType, "OVER specified, but %s is not a window function nor an aggregate function", name).At(e.Pos)
+			}
+			args, err := b.exprs(&in, e.Args)
+			if err != nil {
+				return nil, err
+			}
+			return nil, fn.FuncError(fn.NoMatch, name, exprTypes(args)).(*pgerr.Error).At(e.Pos)
+		}
+		if e.Distinct {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "DISTINCT is not implemented for window functions").At(e.Pos)
+		}
+		// Aggregates may stand inside the arguments: the window is over the groups.
+		plain := *e
+		plain.Over = nil
+		a, err := b.windowAgg(&in, &plain, name)
+		if err != nil {
+			return nil, err
+		}
+		w.agg, w.ret = a, a.call.ret
+	}
+	w.id = b.newCol(name, w.ret)
+	c.sel.overs = append(c.sel.overs, w)
+	return b.colAt(w.id, e.Pos), nil
+}
+
+// windowAgg is aggCall for an aggregate with OVER, whose arguments may themselves hold aggregates.
+func (b *binder) windowAgg(c *exprCtx, e *ast.FuncCall, name string) (*boundAgg, error) {
+	args, err := b.exprs(c, e.Args)
+	if err != nil {
+		return nil, err
+	}
+	r, err := fn.ResolveAgg(name, exprTypes(args))
+	if err != nil {
+		return nil, pgerr.AtPos(err, e.Pos)
+	}
+	a := &boundAgg{pos: e.Pos, args: args}
+	for i := range args {
+		if a.args[i], err = b.mustCoerce(args[i], r.Args[i], fn.Implicit, e.Args[i].Position()); err != nil {
+			return nil, err
+		}
+	}
+	a.call = lAggCall{agg: r.Agg, argTypes: r.Args, ret: r.Ret, name: name, filter: -1}
+	if e.Filter != nil {
+		if a.filter, err = b.boolExpr(c, e.Filter); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func (b *binder) windowSpec(c *exprCtx, w *ast.WindowSpec) (*ast.WindowSpec, error) {
+	if w.Ref == "" {
+		return w, nil
+	}
+	nw := c.sel.windows[w.Ref]
+	if nw == nil {
+		return nil, pgerr.New(pgerr.UndefinedObject, "window \"%s\" does not exist", w.Ref).At(w.Pos)
+	}
+	base, err := b.windowSpec(c, nw.Spec)
+	if err != nil {
+		return nil, err
+	}
+	out := *base
+	out.Ref = ""
+	if len(w.PartitionBy) > 0 {
+		return nil, pgerr.New(pgerr.WindowingError, "cannot override PARTITION BY clause of window \"%s\"", w.Ref).At(w.Pos)
+	}
+	if len(w.OrderBy) > 0 {
+		if len(base.OrderBy) > 0 {
+			return nil, pgerr.New(pgerr.WindowingError, "cannot override ORDER BY clause of window \"%s\"", w.Ref).At(w.Pos)
+		}
+		out.OrderBy = w.OrderBy
+	}
+	if w.Frame != nil {
+		if base.Frame != nil {
+			return nil, pgerr.New(pgerr.WindowingError, "cannot copy window \"%s\" because it has a frame clause", w.Ref).At(w.Pos)
+		}
+		out.Frame = w.Frame
+	}
+	return &out, nil
+}
+
+func (b *binder) frameOffsets(c *exprCtx, f *ast.Frame, order []sortExpr) (lo, hi Expr, err error) {
+	one := func(bd ast.Bound) (Expr, error) {
+		if bd.Offset == nil {
+			return nil, nil
+		}
+		x, err := b.expr(&exprCtx{s: c.s, clause: strings.ToUpper(f.Unit), noSubqueries: true}, bd.Offset)
+		if err != nil {
+			return nil, err
+		}
+		want := types.Int8
+		if f.Unit == "range" {
+			if len(order) != 1 {
+				return nil, pgerr.New(pgerr.WindowingError, "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column").At(f.Pos)
+			}
+			want = order[0].e.Type()
+			if want.Category() == 'D' {
+				want = types.Interval
+			}
+		}
+		return b.mustCoerce(x, want, fn.Implicit, bd.Offset.Position())
+	}
+	if f.Unit == "groups" && len(order) == 0 {
+		return nil, nil, pgerr.New(pgerr.WindowingError, "GROUPS mode requires an ORDER BY clause").At(f.Pos)
+	}
+	if lo, err = one(f.Start); err == nil {
+		hi, err = one(f.End)
+	}
+	return lo, hi, err
+}
+
+func (b *binder) grouping(c *exprCtx, e *ast.Grouping) (Expr, error) {
+	if c.sel == nil || !c.aggs || c.inAgg {
+		return nil, pgerr.New(pgerr.GroupingError, "grouping operations are not allowed in %s", c.clause).At(e.Pos)
+	}
+	in := *c
+	in.inAgg = true
+	args, err := b.exprs(&in, e.Args)
+	if err != nil {
+		return nil, err
+	}
+	g := groupingRef{id: b.newCol("grouping", types.Int4), args: args}
+	for _, a := range e.Args {
+		g.pos = append(g.pos, a.Position())
+	}
+	c.sel.grouping = append(c.sel.grouping, g)
+	return b.colAt(g.id, e.Pos), nil
+}

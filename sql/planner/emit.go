@@ -1,0 +1,313 @@
+package planner
+
+import (
+	"slices"
+	"strings"
+
+	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
+	"streamsql/internal/vec"
+	"streamsql/sql/parser/ast"
+)
+
+// emitSpec evaluates the arguments of EMIT.
+func (b *binder) emitSpec(e *ast.Emit) (EmitSpec, error) {
+	s := EmitSpec{Trigger: e.Trigger, Repeat: e.Repeat, Late: e.Late, Snapshot: true, Limit: -1}
+	for _, d := range []struct {
+		e    ast.Expr
+		to   *int64
+		what string
+		zero bool
+	}{
+		{e.Batch, &s.Batch, "WITH BATCH", true}, {e.Delay, &s.Delay, "AFTER DELAY", false}, {e.Period, &s.Period, "PERIODIC", false},
+		{e.Hold, &s.Hold, "WITH DELAY", true}, {e.Lateness, &s.Lateness, "ALLOWED LATENESS", true}, {e.Timeout, &s.Timeout, "TIMEOUT", false},
+	} {
+		if d.e == nil {
+			continue
+		}
+		us, err := b.micros(d.e, d.what)
+		if err != nil {
+			return s, err
+		}
+		if us < 0 || us == 0 && !d.zero {
+			return s, pgerr.New(pgerr.InvalidParameterValue, "the interval of %s must be greater than zero", d.what).At(d.e.Position())
+		}
+		*d.to = us
+	}
+	if e.Snapshot != nil {
+		s.Snapshot = *e.Snapshot
+	}
+	s.Progress = e.Progress != nil && *e.Progress
+	if e.LateInto.Parts != nil {
+		s.LateInto = e.LateInto.String()
+	}
+	if e.Limit != nil {
+		d, err := b.constant(e.Limit, types.Int8, "LIMIT")
+		if err != nil {
+			return s, err
+		}
+		if d != nil {
+			if s.Limit = d.(int64); s.Limit < 0 {
+				return s, pgerr.New(pgerr.InvalidRowCountInLimit, "LIMIT must not be negative").At(e.Limit.Position())
+			}
+		}
+	}
+	closes := e.Trigger == ast.EmitOnClose || e.Trigger == ast.EmitAfterDelayAndClose
+	if !closes {
+		for _, x := range []struct {
+			e    ast.Expr
+			what string
+		}{{e.Hold, "WITH DELAY"}, {e.Timeout, "TIMEOUT"}} {
+			if x.e != nil {
+				return s, pgerr.New(pgerr.FeatureNotSupported, "%s needs a trigger that closes windows", x.what).
+					WithHint("Use EMIT ON WINDOW CLOSE %s.", x.what).At(e.Pos)
+			}
+		}
+	}
+	return s, nil
+}
+
+// emit puts the Emit node on top, after checking that the plan can give what it promises.
+func (b *binder) emit(p *builder, root Node, q *Query, e *ast.Emit, s EmitSpec) (Node, error) {
+	f := flowOf(root)
+	if s.Trigger == ast.EmitOnClose || s.Trigger == ast.EmitAfterDelayAndClose {
+		if err := b.checkClose(root, e, s); err != nil {
+			return nil, err
+		}
+	}
+	key := shortestKey(f.props.Keys)
+	s.Key = key
+	switch s.Trigger {
+	case ast.EmitOnUpdate:
+		s.Envelope = EnvelopeUpsert
+	case ast.EmitOnClose:
+		s.Envelope = EnvelopeAppend
+		if f.props.Retracts {
+			s.Envelope = EnvelopeChangelog
+		}
+	case ast.EmitPeriodic:
+		s.Envelope = EnvelopePeriodic
+	default:
+		s.Envelope = EnvelopeChangelog
+	}
+	switch e.As {
+	case "changelog":
+		s.Envelope = EnvelopeChangelog
+	case "upsert":
+		s.Envelope = EnvelopeUpsert
+	case "append":
+		if f.props.Retracts {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "the query takes rows back, it cannot be emitted AS APPEND").
+				WithHint("Use AS CHANGELOG, or EMIT ON WINDOW CLOSE over windows.").At(e.Pos)
+		}
+		s.Envelope = EnvelopeAppend
+	}
+	if s.Envelope == EnvelopeUpsert {
+		if len(e.Key) > 0 {
+			var named []int
+			for _, k := range e.Key {
+				i := slices.IndexFunc(q.Columns, func(f vec.Field) bool { return f.Name == k })
+				if i < 0 {
+					return nil, pgerr.New(pgerr.UndefinedColumn, "column \"%s\" named in KEY does not exist", k).At(e.Pos)
+				}
+				named = append(named, i)
+			}
+			if !provenKey(f.props.Keys, named) {
+				return nil, pgerr.New(pgerr.FeatureNotSupported, "the query does not prove that (%s) identifies a row", strings.Join(e.Key, ", ")).
+					WithHint("%s", keyHint(q, f.props.Keys)).At(e.Pos)
+			}
+			s.Key = named
+		} else if key == nil {
+			what := "EMIT ON UPDATE"
+			if e.As == "upsert" {
+				what = "AS UPSERT"
+			}
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "%s needs a key, and the query proves none", what).
+				WithHint("GROUP BY the key and select it, select the primary key of a table, or use EMIT CHANGES.").At(e.Pos)
+		}
+	}
+	n := &Emit{Input: root, Spec: s}
+	n.base = inherit(root, nil)
+	var lead []vec.Field
+	switch s.Envelope {
+	case EnvelopeChangelog, EnvelopeUpsert:
+		lead = []vec.Field{{Name: "_op", Type: types.Text}, {Name: "_ts", Type: types.Timestamptz}}
+	case EnvelopePeriodic:
+		lead = []vec.Field{{Name: "_ts", Type: types.Timestamptz}}
+	}
+	if s.Progress {
+		if len(lead) == 0 {
+			lead = []vec.Field{{Name: "_ts", Type: types.Timestamptz}}
+		}
+		lead = append(lead, vec.Field{Name: "_progressed", Type: types.Bool})
+	}
+	q.lead(lead)
+	n.schema = &vec.Schema{Fields: q.Columns}
+	n.props.Retracts = false
+	n.props.Keys = nil
+	n.props.Watermarks = nil
+	return n, nil
+}
+
+// lead puts the columns of an envelope before the select list.
+func (q *Query) lead(fields []vec.Field) {
+	q.Columns = append(slices.Clone(fields), q.Columns...)
+	q.Origins = append(make([]Origin, len(fields)), q.Origins...)
+}
+
+func shortestKey(keys [][]int) []int {
+	var best []int
+	for _, k := range keys {
+		if best == nil || len(k) < len(best) {
+			best = k
+			if best == nil {
+				best = []int{}
+			}
+		}
+	}
+	return best
+}
+
+func provenKey(keys [][]int, named []int) bool {
+	return slices.ContainsFunc(keys, func(k []int) bool {
+		return !slices.ContainsFunc(k, func(c int) bool { return !slices.Contains(named, c) })
+	})
+}
+
+func keyHint(q *Query, keys [][]int) string {
+	k := shortestKey(keys)
+	if k == nil {
+		return "GROUP BY the key and select it, or select the primary key of a table."
+	}
+	var names []string
+	for _, c := range k {
+		names = append(names, q.Columns[c].Name)
+	}
+	return "The plan proves the key (" + strings.Join(names, ", ") + ")."
+}
+
+// checkClose refuses ON WINDOW CLOSE where nothing ever closes.
+func (b *binder) checkClose(root Node, e *ast.Emit, s EmitSpec) error {
+	f := flowOf(root)
+	if !hasWatermark(root) {
+		return pgerr.New(pgerr.FeatureNotSupported, "EMIT ON WINDOW CLOSE needs a watermark, and no relation of the query declares one").
+			WithHint("Declare WATERMARK FOR column in CREATE SOURCE or CREATE TABLE, or use EMIT CHANGES.").At(e.Pos)
+	}
+	open := openAggregate(root, s.Trigger == ast.EmitOnClose)
+	switch {
+	case open:
+		return pgerr.New(pgerr.FeatureNotSupported, "EMIT ON WINDOW CLOSE: no group key derives from a watermarked column").
+			WithHint("GROUP BY the window_start and window_end of TUMBLE, HOP, CUMULATE or SESSION over the watermarked column, or use EMIT CHANGES.").At(e.Pos)
+	case s.Trigger == ast.EmitOnClose && f.props.Retracts && s.Lateness == 0:
+		return pgerr.New(pgerr.FeatureNotSupported, "EMIT ON WINDOW CLOSE: the result of this query is never final").
+			WithHint("Rows may be taken back by an outer join, a Top-N or a changing input. Use EMIT CHANGES.").At(e.Pos)
+	case s.Trigger == ast.EmitOnClose && !f.finals && !hasWindow(root):
+		return pgerr.New(pgerr.FeatureNotSupported, "EMIT ON WINDOW CLOSE: no group key derives from a watermarked column").
+			WithHint("The query has no windows. GROUP BY window_start, window_end of a window function, or use EMIT CHANGES.").At(e.Pos)
+	}
+	return nil
+}
+
+func visit(n Node, f func(Node)) {
+	seen := map[Node]bool{}
+	var walk func(Node)
+	walk = func(n Node) {
+		if n == nil || seen[n] {
+			return
+		}
+		seen[n] = true
+		f(n)
+		for _, in := range n.Inputs() {
+			walk(in)
+		}
+	}
+	walk(n)
+}
+
+func hasWatermark(n Node) bool {
+	found := false
+	visit(n, func(n Node) {
+		if _, ok := n.(*Watermark); ok {
+			found = true
+		}
+	})
+	return found
+}
+
+func hasWindow(n Node) bool {
+	found := false
+	visit(n, func(n Node) {
+		if _, ok := n.(*WindowTVF); ok {
+			found = true
+		}
+	})
+	return found
+}
+
+// openAggregate reports whether an aggregate never becomes final.
+func openAggregate(n Node, marked bool) bool {
+	found := false
+	visit(n, func(n Node) {
+		a, ok := n.(*Aggregate)
+		if !ok || a.props.Bounded && allBounded(a.Input) {
+			return
+		}
+		if marked && !a.OnClose {
+			found = true
+		}
+		if !marked && a.Window == nil && a.CloseKey < 0 {
+			found = true
+		}
+	})
+	return found
+}
+
+// allBounded reports whether a subplan reads nothing that streams.
+func allBounded(n Node) bool {
+	ok := true
+	visit(n, func(n Node) {
+		if _, isWM := n.(*Watermark); isWM {
+			ok = false
+		}
+	})
+	return ok
+}
+
+// PlanSubscribe plans SUBSCRIBE.
+func PlanSubscribe(s *ast.Subscribe, o *Options) (*Query, error) {
+	if s.AsOf != nil {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "SUBSCRIBE .. AS OF is not supported yet").
+			WithHint("Leave AS OF out: the subscription starts with a snapshot.").At(s.AsOf.Position())
+	}
+	if s.UpTo != nil {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "SUBSCRIBE .. UP TO is not supported yet").
+			WithHint("Leave UP TO out and close the cursor when enough has been read.").At(s.UpTo.Position())
+	}
+	q := s.Query
+	if s.Relation != nil {
+		q = &ast.Query{Pos: s.Pos, Body: &ast.Select{Pos: s.Pos, Items: []ast.SelectItem{{Expr: &ast.Star{At: ast.At{Pos: s.Pos}}}},
+			From: []ast.FromItem{&ast.TableRef{Name: *s.Relation, Pos: s.Relation.Pos}}}}
+	}
+	if q.Emit != nil {
+		return nil, pgerr.New(pgerr.SyntaxError, "SUBSCRIBE already says how changes are sent: leave EMIT out").At(q.Emit.Pos)
+	}
+	c := *o
+	c.Continuous = true
+	out, err := planQuery(q, &c)
+	if err != nil {
+		return nil, err
+	}
+	spec := EmitSpec{Trigger: ast.EmitChanges, Envelope: EnvelopeChangelog, Snapshot: true, Limit: -1, Subscribe: true,
+		Key: shortestKey(out.Root.Props().Keys)}
+	if s.Snapshot != nil {
+		spec.Snapshot = *s.Snapshot
+	}
+	spec.Progress = s.Progress != nil && *s.Progress
+	n := &Emit{Input: out.Root, Spec: spec}
+	n.base = inherit(out.Root, nil)
+	out.lead([]vec.Field{{Name: "_ts", Type: types.Timestamptz}, {Name: "_progressed", Type: types.Bool}, {Name: "_diff", Type: types.Int8}})
+	n.schema = &vec.Schema{Fields: out.Columns}
+	n.props = Props{Bounded: n.props.Bounded}
+	out.Root = n
+	return out, nil
+}

@@ -1,0 +1,182 @@
+package planner
+
+import (
+	"slices"
+
+	"streamsql/catalog"
+	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
+	"streamsql/internal/vec"
+	"streamsql/sql/parser/ast"
+)
+
+// Options is what planning depends on besides the tree.
+type Options struct {
+	Catalog    *catalog.Snapshot
+	SearchPath []string
+	// Env is the session's settings: how literals of date and time are read.
+	Env *types.Env
+	// ParamTypes are the declared types of parameters; OID 0 is to be inferred. Query.Params gives the result.
+	ParamTypes []types.T
+	// Fold evaluates a constant expression. Without it nothing is folded but literals.
+	Fold func(e Expr) (types.Datum, error)
+	// Text is the statement, only for messages.
+	Text string
+	// Notice takes notices; may be nil.
+	Notice func(*pgerr.Error)
+	// Continuous says that the plan is maintained (a view, EMIT) and no snapshot; the entry points set it.
+	Continuous bool
+}
+
+// Query is a planned query.
+type Query struct {
+	// Root computes the result; of a query with EMIT it is an *Emit.
+	Root Node
+	// Columns are the result's columns, with EMIT the ones that its envelope puts first included.
+	Columns []vec.Field
+	Origins []Origin
+	// Params are the types of the parameters, inferred where they were not declared.
+	Params     []types.T
+	Continuous bool
+	// Depends lists the OIDs of the relations that the query names.
+	Depends []uint32
+}
+
+// PlanQuery plans a SELECT, with or without EMIT.
+func PlanQuery(q *ast.Query, o *Options) (*Query, error) {
+	c := *o
+	c.Continuous = q.Emit != nil
+	return planQuery(q, &c)
+}
+
+// PlanView plans the body of a materialized view: continuous, with an Emit node only where it carries EMIT.
+func PlanView(q *ast.Query, o *Options) (*Query, error) {
+	c := *o
+	c.Continuous = true
+	return planQuery(q, &c)
+}
+
+func planQuery(q *ast.Query, o *Options) (*Query, error) {
+	b := newBinder(o)
+	b.depth-- // so that the outermost query is at depth 0
+	body := *q
+	body.Emit = nil
+	r, err := b.queryIn(&body, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.resolveUnknown(r); err != nil {
+		return nil, err
+	}
+	return b.finish(r, q.Emit)
+}
+
+// finish optimises and lowers a bound query and puts EMIT on top.
+func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
+	params, err := b.paramTypes()
+	if err != nil {
+		return nil, err
+	}
+	p := newBuilder(b.o.Continuous)
+	var spec EmitSpec
+	if emit != nil {
+		if spec, err = b.emitSpec(emit); err != nil {
+			return nil, err
+		}
+		p.onClose = spec.Trigger == ast.EmitOnClose
+		p.hold, p.late = spec.Hold, spec.Lateness
+	}
+	ids := make([]int, len(r.cols))
+	need := idset{}
+	out := &Query{Params: params, Continuous: b.o.Continuous, Depends: b.reads}
+	for i, c := range r.cols {
+		ids[i] = c.id
+		need[c.id] = true
+		out.Columns = append(out.Columns, vec.Field{Name: c.name, Type: b.cols[c.id].typ})
+		out.Origins = append(out.Origins, b.cols[c.id].origin)
+	}
+	root, err := b.lowerRoot(p, r.rel, ids, need)
+	if err != nil {
+		return nil, err
+	}
+	if emit != nil {
+		if root, err = b.emit(p, root, out, emit, spec); err != nil {
+			return nil, err
+		}
+	}
+	out.Root = root
+	return out, nil
+}
+
+func (b *binder) lowerRoot(p *builder, rel lrel, ids []int, need idset) (Node, error) {
+	l := &lowerer{b: b, p: p}
+	n, y := l.lower(b.optimise(rel), need)
+	if s, ok := n.(*Sort); ok && l.err == nil {
+		// The order stays on top: the projection goes below it where it keeps the sort keys.
+		if m, ok := l.projectBelowSort(s, y, ids); ok {
+			return m, l.err
+		}
+	}
+	n = l.project(n, y, ids)
+	return n, l.err
+}
+
+// projectBelowSort moves the last projection under a Sort if the keys are among the columns.
+func (l *lowerer) projectBelowSort(s *Sort, y layout, ids []int) (Node, bool) {
+	keys := make([]SortKey, len(s.Keys))
+	for i, k := range s.Keys {
+		j := slices.Index(ids, y[k.Col])
+		if j < 0 {
+			return nil, false
+		}
+		keys[i] = SortKey{j, k.Desc, k.NullsFirst}
+	}
+	return l.p.sort(l.project(s.Input, y, ids), keys), true
+}
+
+// paramTypes checks that every parameter has a type: one that nothing constrains is text, as PostgreSQL has it
+// for a bare output column.
+func (b *binder) paramTypes() ([]types.T, error) {
+	for i, t := range b.params.ts {
+		if t.OID == types.OIDUnknown || t.OID == 0 {
+			if b.paramUsed(i + 1) {
+				b.params.ts[i] = types.Text
+				continue
+			}
+			return nil, pgerr.New(pgerr.IndeterminateDatatype, "could not determine data type of parameter $%d", i+1)
+		}
+	}
+	return b.params.ts, nil
+}
+
+func (b *binder) paramUsed(n int) bool { return b.paramsUsed[n] }
+
+// BindScalar binds an expression over columns of a schema (none: a constant) and converts it to want, unless that is zero.
+// It serves defaults, generated columns, watermarks and the arguments of EXECUTE.
+func BindScalar(e ast.Expr, schema []vec.Field, want types.T, o *Options) (Expr, error) {
+	b := newBinder(o)
+	sc := &scope{}
+	t := &table{hidden: true}
+	for _, f := range schema {
+		t.cols = append(t.cols, scopeCol{f.Name, b.newCol(f.Name, f.Type), t})
+	}
+	sc.addTable(t)
+	x, err := b.expr(&exprCtx{s: sc, clause: "this expression", noSubqueries: true}, e)
+	if err != nil {
+		return nil, err
+	}
+	if want.OID != 0 {
+		name := "?column?"
+		if len(schema) > 0 {
+			name = schema[0].Name
+		}
+		if x, err = b.assign(x, want, name, e.Position()); err != nil {
+			return nil, err
+		}
+	} else if unknown(x) {
+		if x, err = b.mustCoerce(x, types.Text, 'i', e.Position()); err != nil {
+			return nil, err
+		}
+	}
+	return b.simplify(x), nil
+}
