@@ -63,7 +63,7 @@ func (e *encoder) escape(i, from, to int) {
 	text := c.data[c.off[0]:c.off[to-from]]
 	csv := e.copyf.Format == "csv"
 	force := csv && i < len(e.copyf.ForceQuote) && e.copyf.ForceQuote[i]
-	if !force && !e.special(text, csv, c, to-from) {
+	if !force && !e.special(text, csv, c, to-from, e.plain(e.cols[i].Type)) {
 		return
 	}
 	v := &e.views[i]
@@ -86,8 +86,29 @@ func (e *encoder) escape(i, from, to int) {
 	c.end()
 }
 
+// plain reports whether the text of a type has only characters of numbers and
+// times, none of which the format treats in a special way.
+func (e *encoder) plain(t types.T) bool {
+	switch t.OID {
+	case types.OIDInt2, types.OIDInt4, types.OIDInt8, types.OIDDate, types.OIDTimestamp, types.OIDTimestamptz, types.OIDNumeric, types.OIDFloat8:
+	default:
+		return false
+	}
+	for _, b := range []byte{e.copyf.Delimiter, e.copyf.Quote} {
+		switch {
+		case b == 0, b == '\t', b == ',', b == ';', b == '|', b == '"', b == '\'':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
 // special reports whether any of n cells, whose text is given, may need quotes or escapes.
-func (e *encoder) special(text []byte, csv bool, c *cells, n int) bool {
+func (e *encoder) special(text []byte, csv bool, c *cells, n int, plain bool) bool {
+	if plain {
+		text = nil
+	}
 	if !csv {
 		for _, b := range text {
 			if b == '\\' || b == e.copyf.Delimiter || b < 0x20 {
