@@ -235,15 +235,8 @@ func cmpNumeric(sym string) Kernel {
 			return
 		}
 		a, b, o := args[0], args[1], out.Bools[:n]
-		if b.Const {
-			y := types.DecodeNumeric(b.Bytes(0))
-			for i := range o {
-				o[i] = pick(types.DecodeNumeric(a.Bytes(i)).Cmp(y), lt, eq, gt)
-			}
-			return
-		}
 		for i := range o {
-			o[i] = pick(types.DecodeNumeric(a.Bytes(i)).Cmp(types.DecodeNumeric(b.Bytes(i))), lt, eq, gt)
+			o[i] = pick(cmpNumerics(a.Bytes(i), b.Bytes(i)), lt, eq, gt)
 		}
 	}
 }
@@ -352,7 +345,7 @@ func Comparer(t types.T) func(a *vec.Vec, i int, b *vec.Vec, j int) int {
 		}
 	case types.OIDNumeric:
 		return func(a *vec.Vec, i int, b *vec.Vec, j int) int {
-			return types.DecodeNumeric(a.Bytes(i)).Cmp(types.DecodeNumeric(b.Bytes(j)))
+			return cmpNumerics(a.Bytes(i), b.Bytes(j))
 		}
 	case types.OIDInterval:
 		return func(a *vec.Vec, i int, b *vec.Vec, j int) int { return cmpSpan(a.F16[i], b.F16[j]) }
