@@ -94,10 +94,12 @@ func at[T any](f *filler, n int) T {
 	return v
 }
 
-// kids hands out the operands of a carrier in turn.
+// kids hands out the operands of a carrier in turn: from TiDB's tree or, where
+// all of them were finished before, from done.
 type kids struct {
 	f    *filler
 	list []tast.ExprNode
+	done []ast.Expr
 }
 
 func (k *kids) next() tast.ExprNode {
@@ -109,7 +111,14 @@ func (k *kids) next() tast.ExprNode {
 	return x
 }
 
-func (k *kids) expr() ast.Expr { return k.f.expr(k.next()) }
+func (k *kids) expr() ast.Expr {
+	if len(k.done) > 0 {
+		x := k.done[0]
+		k.done = k.done[1:]
+		return x
+	}
+	return k.f.expr(k.next())
+}
 
 // put completes *dst where it is a hole.
 func (k *kids) put(dst *ast.Expr) {
@@ -125,6 +134,11 @@ func (k *kids) puts(dst []ast.Expr) {
 }
 
 func (k *kids) rest() []ast.Expr {
+	if k.done != nil {
+		out := k.done
+		k.done = nil
+		return out
+	}
 	out := make([]ast.Expr, len(k.list))
 	for i, x := range k.list {
 		out[i] = k.f.expr(x)
@@ -275,12 +289,12 @@ func (f *filler) call(n *ast.FuncCall, name string, k *kids) {
 	k.puts(n.Args)
 	// The forms whose operands PostgreSQL passes in another order.
 	switch {
-	case name == "__zone", name == "__position":
+	case name == "zone__", name == "position__":
 		n.Args[0], n.Args[1] = n.Args[1], n.Args[0]
-	case name == "__trim" && n.ArgNames != nil:
+	case name == "trim__" && n.ArgNames != nil:
 		n.Args[0], n.Args[1] = n.Args[1], n.Args[0]
 		n.ArgNames = nil
-	case name == "__substring" && n.ArgNames != nil:
+	case name == "substring__" && n.ArgNames != nil:
 		n.Args[1], n.Args[2] = n.Args[2], n.Args[1]
 		n.ArgNames = nil
 	}

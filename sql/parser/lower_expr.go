@@ -50,6 +50,7 @@ func (p *parser) exprPrec(min int, b bool) {
 	mark := p.em.mark()
 	p.prefixed(b)
 	for p.infix(mark, min, b) {
+		p.rowEnd = 0
 	}
 	p.depth--
 }
@@ -71,22 +72,22 @@ func (p *parser) prefixed(b bool) {
 			p.em.leaf(&ast.Literal{At: at, Kind: kind, Text: "-" + n.text})
 			return
 		}
-		p.em.open("__op(", &ast.Unary{At: at, Op: t.text})
+		m := p.em.open("op__(", &ast.Unary{At: at, Op: t.text})
 		p.em.comma()
 		p.exprPrec(precSign, b)
-		p.em.close()
+		p.em.close(m)
 	case t.userOp || t.isWord("operator") && p.peek(1).isOp("("):
 		op, schema := p.operator()
-		p.em.open("__op(", &ast.Unary{At: at, Op: op, Schema: schema})
+		m := p.em.open("op__(", &ast.Unary{At: at, Op: op, Schema: schema})
 		p.em.comma()
 		p.exprPrec(precOp+1, b)
-		p.em.close()
+		p.em.close(m)
 	case t.isWord("not") && !b:
 		p.next()
-		p.em.open("__not(", &ast.Not{At: at})
+		m := p.em.open("not__(", &ast.Not{At: at})
 		p.em.comma()
 		p.exprPrec(precNot, false)
-		p.em.close()
+		p.em.close(m)
 	default:
 		p.primary()
 	}
@@ -159,8 +160,8 @@ func (p *parser) infix(mark, min int, b bool) bool {
 	if t.kind == tOp {
 		if t.text == "::" {
 			p.next()
-			p.em.wrap(mark, "__cast(", &ast.Cast{At: at, Type: p.typeName()})
-			p.em.close()
+			p.em.wrap(mark, "cast__(", &ast.Cast{At: at, Type: p.typeName()})
+			p.em.close(mark)
 			return true
 		}
 		prec := operatorPrec(t)
@@ -206,8 +207,8 @@ func (p *parser) infix(mark, min int, b bool) bool {
 			return false
 		}
 		p.next()
-		p.em.wrap(mark, "__is(", &ast.IsTest{At: at, What: "null", Not: t.text == "notnull"})
-		p.em.close()
+		p.em.wrap(mark, "is__(", &ast.IsTest{At: at, What: "null", Not: t.text == "notnull"})
+		p.em.close(mark)
 		return true
 	case "between", "in", "like", "ilike", "similar", "not":
 		return min <= precLike && p.likeAhead() && p.like(mark, at)
@@ -216,18 +217,18 @@ func (p *parser) infix(mark, min int, b bool) bool {
 			return false
 		}
 		p.accept("at", "time", "zone")
-		p.em.wrap(mark, "__zone(", &ast.FuncCall{At: at, Name: specialName("timezone", at.Pos), Special: true, Args: []ast.Expr{hole, hole}})
+		p.em.wrap(mark, "zone__(", &ast.FuncCall{At: at, Name: specialName("timezone", at.Pos), Special: true, Args: []ast.Expr{hole, hole}})
 		p.em.comma()
 		p.exprPrec(precAt+1, false)
-		p.em.close()
+		p.em.close(mark)
 		return true
 	case "collate":
 		if min > precCollate {
 			return false
 		}
 		p.next()
-		p.em.wrap(mark, "__collate(", &ast.Collate{At: at, Collation: p.name()})
-		p.em.close()
+		p.em.wrap(mark, "collate__(", &ast.Collate{At: at, Collation: p.name()})
+		p.em.close(mark)
 		return true
 	case "overlaps":
 		// It stands between rows only.
@@ -235,7 +236,7 @@ func (p *parser) infix(mark, min int, b bool) bool {
 			return false
 		}
 		p.next()
-		p.em.wrap(mark, "__overlaps(", &overlaps{pos: at.Pos})
+		p.em.wrap(mark, "overlaps__(", &overlaps{pos: at.Pos})
 		p.em.comma()
 		if !p.isOp("(") && !p.is("row") {
 			p.unexpected()
@@ -245,7 +246,7 @@ func (p *parser) infix(mark, min int, b bool) bool {
 		if !p.rowSince(right) {
 			p.unexpected()
 		}
-		p.em.close()
+		p.em.close(mark)
 		return true
 	}
 	return false
@@ -266,12 +267,12 @@ func specialName(fn string, pos ast.Pos) ast.Name { return ast.Name{Parts: []str
 
 // chain lowers a AND b AND .. (or OR) as one flat node.
 func (p *parser) chain(mark int, word string, prec int, node any) {
-	p.em.wrap(mark, "__"+word+"(", node)
+	p.em.wrap(mark, word+"__(", node)
 	for p.accept(word) {
 		p.em.comma()
 		p.exprPrec(prec+1, false)
 	}
-	p.em.close()
+	p.em.close(mark)
 }
 
 // binary lowers what follows an infix operator that has been read.
@@ -280,10 +281,10 @@ func (p *parser) binary(mark, prec int, at ast.At, op, schema string, b bool) {
 		p.quantified(mark, at, op, schema)
 		return
 	}
-	p.em.wrap(mark, "__op(", &ast.Binary{At: at, Op: op, Schema: schema})
+	p.em.wrap(mark, "op__(", &ast.Binary{At: at, Op: op, Schema: schema})
 	p.em.comma()
 	p.exprPrec(prec+1, b)
-	p.em.close()
+	p.em.close(mark)
 	if prec == precCompare && operatorPrec(p.tok()) == precCompare {
 		p.fail(p.syntaxError().WithHint("Comparisons do not chain: write a < b AND b < c, or put parentheses."))
 	}
@@ -292,7 +293,7 @@ func (p *parser) binary(mark, prec int, at ast.At, op, schema string, b bool) {
 // quantified lowers ANY (..), SOME (..) and ALL (..).
 func (p *parser) quantified(mark int, at ast.At, op, schema string) {
 	q := &ast.Quantified{At: at, Op: op, Schema: schema, All: p.next().text == "all"}
-	p.em.wrap(mark, "__any(", q)
+	p.em.wrap(mark, "any__(", q)
 	p.em.comma()
 	if !p.isOp("(") {
 		p.unexpected()
@@ -305,7 +306,7 @@ func (p *parser) quantified(mark int, at ast.At, op, schema string) {
 		p.expr()
 		p.expectOp(")")
 	}
-	p.em.close()
+	p.em.close(mark)
 }
 
 func (p *parser) isTest(mark int, at ast.At, b bool) bool {
@@ -318,10 +319,10 @@ func (p *parser) isTest(mark int, at ast.At, b bool) bool {
 	if what.isWord("distinct") {
 		p.i += k + 1
 		p.expect("from")
-		p.em.wrap(mark, "__distinct(", &ast.IsDistinct{At: at, Not: not})
+		p.em.wrap(mark, "distinct__(", &ast.IsDistinct{At: at, Not: not})
 		p.em.comma()
 		p.exprPrec(precIs+1, b)
-		p.em.close()
+		p.em.close(mark)
 		if p.is("is") || p.is("isnull") || p.is("notnull") {
 			p.unexpected()
 		}
@@ -341,8 +342,8 @@ func (p *parser) isTest(mark int, at ast.At, b bool) bool {
 	default:
 		p.unexpected()
 	}
-	p.em.wrap(mark, "__is(", test)
-	p.em.close()
+	p.em.wrap(mark, "is__(", test)
+	p.em.close(mark)
 	return true
 }
 
@@ -357,7 +358,7 @@ func (p *parser) like(mark int, at ast.At) bool {
 		} else {
 			p.accept("asymmetric")
 		}
-		p.em.wrap(mark, "__between(", n)
+		p.em.wrap(mark, "between__(", n)
 		p.em.comma()
 		p.exprPrec(precOr, true)
 		p.expect("and")
@@ -365,7 +366,7 @@ func (p *parser) like(mark int, at ast.At) bool {
 		p.exprPrec(precLike+1, false)
 	case "in":
 		n := &ast.In{At: at, Not: not}
-		p.em.wrap(mark, "__in(", n)
+		p.em.wrap(mark, "in__(", n)
 		p.em.comma()
 		if !p.isOp("(") {
 			p.unexpected()
@@ -377,7 +378,7 @@ func (p *parser) like(mark int, at ast.At) bool {
 			p.exprList()
 			p.expectOp(")")
 		}
-		p.em.close()
+		p.em.close(mark)
 		return true
 	default:
 		kind := word
@@ -392,7 +393,7 @@ func (p *parser) like(mark int, at ast.At) bool {
 			return true
 		}
 		n := &ast.Like{At: at, Kind: kind, Not: not}
-		p.em.wrap(mark, "__like(", n)
+		p.em.wrap(mark, "like__(", n)
 		p.em.comma()
 		p.exprPrec(precLike+1, false)
 		if p.accept("escape") {
@@ -401,7 +402,7 @@ func (p *parser) like(mark int, at ast.At) bool {
 			p.exprPrec(precLike+1, false)
 		}
 	}
-	p.em.close()
+	p.em.close(mark)
 	if p.likeAhead() {
 		p.unexpected()
 	}
@@ -543,22 +544,22 @@ func (p *parser) parenthesised() {
 	mark := p.em.mark()
 	at := ast.At{Pos: p.pos()}
 	if p.looksLikeQuery(p.i) {
-		p.em.open("__query(", &ast.ScalarQuery{At: at})
+		m := p.em.open("query__(", &ast.ScalarQuery{At: at})
 		p.em.comma()
 		p.subquery()
-		p.em.close()
+		p.em.close(m)
 		p.indirection(mark)
 		return
 	}
 	p.next()
 	p.expr()
 	if p.isOp(",") {
-		p.em.wrap(mark, "__row(", &ast.RowExpr{At: at})
+		p.em.wrap(mark, "row__(", &ast.RowExpr{At: at})
 		for p.acceptOp(",") {
 			p.em.comma()
 			p.expr()
 		}
-		p.em.close()
+		p.em.close(mark)
 		p.expectOp(")")
 		p.wroteRow(mark)
 		if p.isOp(".") || p.isOp("[") {
@@ -583,12 +584,12 @@ func (p *parser) indirection(mark int) {
 			} else {
 				f.Name = p.label()
 			}
-			p.em.wrap(mark, "__field(", f)
-			p.em.close()
+			p.em.wrap(mark, "field__(", f)
+			p.em.close(mark)
 		case p.isOp("["):
 			p.next()
 			s := &ast.Subscript{At: at}
-			p.em.wrap(mark, "__subscript(", s)
+			p.em.wrap(mark, "subscript__(", s)
 			if !p.isOp(":") {
 				s.Lo = hole
 				p.em.comma()
@@ -603,7 +604,7 @@ func (p *parser) indirection(mark int) {
 				}
 			}
 			p.expectOp("]")
-			p.em.close()
+			p.em.close(mark)
 		default:
 			return
 		}

@@ -68,12 +68,12 @@ func (p *parser) join(mark int) bool {
 	id := p.em.ref(j)
 	if j.Kind == ast.CrossJoin || j.Natural {
 		p.tablePrimary()
-		p.em.putN(" ON __join(", id)
+		p.em.putN(" ON join__(", id)
 		p.em.put("))")
 		return true
 	}
 	p.fromItem()
-	p.em.putN(" ON __join(", id)
+	p.em.putN(" ON join__(", id)
 	switch {
 	case p.accept("on"):
 		j.On = hole
@@ -521,7 +521,7 @@ var windowUsage = map[ast.WindowKind]string{
 func (p *parser) windowArgs(w *ast.WindowArgs) {
 	hint := windowUsage[w.Kind]
 	node := &windowSlots{}
-	p.em.open("__window(", node)
+	p.em.open("window__(", node)
 	if p.is("descriptor") && p.peek(1).isOp("(") {
 		p.i += 2
 		w.TimeCol = p.columnRef()
@@ -580,5 +580,5 @@ func (p *parser) windowArgs(w *ast.WindowArgs) {
 		}
 	}
 	p.next()
-	p.em.close()
+	p.em.put(")") // the grammar keeps it: it is no expression
 }

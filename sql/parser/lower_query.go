@@ -268,7 +268,7 @@ func (p *parser) selectBlock() *ast.Select {
 		p.groupBy(s)
 	}
 	if p.isAny("having", "window") {
-		p.em.putN(" HAVING __having(", id)
+		p.em.putN(" HAVING having__(", id)
 		if p.accept("having") {
 			s.Having = hole
 			p.em.comma()
@@ -285,7 +285,7 @@ func (p *parser) selectBlock() *ast.Select {
 				}
 			}
 		}
-		p.em.close()
+		p.em.put(")")
 	}
 	p.defaultOK = def
 	return s

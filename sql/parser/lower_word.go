@@ -131,20 +131,20 @@ func (p *parser) reservedWord() {
 		p.next()
 		p.expectOp("(")
 		c := &ast.Cast{At: at}
-		p.em.open("__cast(", c)
+		m := p.em.open("cast__(", c)
 		p.em.comma()
 		p.expr()
 		p.expect("as")
 		c.Type = p.typeName()
 		p.expectOp(")")
-		p.em.close()
+		p.em.close(m)
 	case "array":
 		p.next()
 		if p.isOp("(") && p.looksLikeQuery(p.i) {
-			p.em.open("__array_query(", &ast.ArrayQuery{At: at})
+			m := p.em.open("array_query__(", &ast.ArrayQuery{At: at})
 			p.em.comma()
 			p.subquery()
-			p.em.close()
+			p.em.close(m)
 			return
 		}
 		if p.acceptOp("(") {
@@ -179,7 +179,7 @@ func (p *parser) valueFunction(precision bool) {
 func (p *parser) caseExpr(at ast.At) {
 	p.next()
 	c := &ast.Case{At: at}
-	p.em.open("__case(", c)
+	m := p.em.open("case__(", c)
 	if !p.is("when") {
 		c.X = hole
 		p.em.comma()
@@ -202,13 +202,13 @@ func (p *parser) caseExpr(at ast.At) {
 		p.expr()
 	}
 	p.expect("end")
-	p.em.close()
+	p.em.close(m)
 }
 
 // array lowers [a, b] and [[a], [b]].
 func (p *parser) array(at ast.At) {
 	p.enter()
-	p.em.open("__array(", &ast.ArrayExpr{At: at})
+	m := p.em.open("array__(", &ast.ArrayExpr{At: at})
 	p.expectOp("[")
 	nested := p.isOp("[")
 	for !p.isOp("]") {
@@ -226,7 +226,7 @@ func (p *parser) array(at ast.At) {
 		}
 	}
 	p.next()
-	p.em.close()
+	p.em.close(m)
 	p.depth--
 }
 
@@ -234,7 +234,7 @@ func (p *parser) array(at ast.At) {
 // In FROM there are none of those.
 func (p *parser) call(name ast.Name, inFrom bool) {
 	fc := &ast.FuncCall{At: ast.At{Pos: name.Pos}, Name: name}
-	p.em.open("__call(", fc)
+	m := p.em.open("call__(", fc)
 	p.expectOp("(")
 	switch {
 	case p.acceptOp(")"):
@@ -257,7 +257,7 @@ func (p *parser) call(name ast.Name, inFrom bool) {
 	if !inFrom {
 		p.callClauses(fc)
 	}
-	p.em.close()
+	p.em.close(m)
 }
 
 func (p *parser) callArgs(fc *ast.FuncCall) {
@@ -418,10 +418,10 @@ func (p *parser) specialCall() {
 			p.next()
 			p.unexpected()
 		}
-		p.em.open("__exists(", &ast.Exists{At: at})
+		p.em.open("exists__(", &ast.Exists{At: at})
 		p.em.comma()
 		p.subquery()
-		p.em.close()
+		p.em.close(mark)
 		return
 	}
 	fc := &ast.FuncCall{At: at, Name: specialName(t.text, at.Pos), Special: true}
@@ -439,19 +439,19 @@ func (p *parser) specialCall() {
 	switch t.text {
 	case "row":
 		p.next()
-		p.em.open("__row(", &ast.RowExpr{At: at, Explicit: true})
+		p.em.open("row__(", &ast.RowExpr{At: at, Explicit: true})
 		if !p.isOp(")") {
 			p.em.comma()
 			p.exprList()
 		}
 	case "grouping":
 		p.next()
-		p.em.open("__grouping(", &ast.Grouping{At: at})
+		p.em.open("grouping__(", &ast.Grouping{At: at})
 		p.em.comma()
 		p.exprList()
 	case "coalesce", "greatest", "least", "nullif", "normalize":
 		p.next()
-		p.em.open("__call(", fc)
+		p.em.open("call__(", fc)
 		if t.text == "normalize" {
 			arg()
 			if p.acceptOp(",") {
@@ -467,7 +467,7 @@ func (p *parser) specialCall() {
 		}
 	case "extract":
 		p.next()
-		p.em.open("__call(", fc)
+		p.em.open("call__(", fc)
 		f := p.tok()
 		if f.kind != tIdent && f.kind != tString {
 			p.unexpected()
@@ -481,7 +481,7 @@ func (p *parser) specialCall() {
 	case "position":
 		// position(a IN b) is position(b, a).
 		p.next()
-		p.em.open("__position(", fc)
+		p.em.open("position__(", fc)
 		fc.Args = []ast.Expr{hole, hole}
 		p.em.comma()
 		p.exprPrec(precOr, true)
@@ -490,7 +490,7 @@ func (p *parser) specialCall() {
 		p.exprPrec(precOr, true)
 	case "overlay":
 		p.next()
-		p.em.open("__call(", fc)
+		p.em.open("call__(", fc)
 		arg()
 		if p.isOp(",") {
 			fc.Special = false
@@ -507,7 +507,7 @@ func (p *parser) specialCall() {
 		}
 	case "substring":
 		p.next()
-		p.em.open("__substring(", fc)
+		p.em.open("substring__(", fc)
 		p.substring(fc, arg)
 	case "trim":
 		p.next()
@@ -522,7 +522,7 @@ func (p *parser) specialCall() {
 		p.unsupported(at.Pos, strings.ToUpper(t.text), "")
 	}
 	p.expectOp(")")
-	p.em.close()
+	p.em.close(mark)
 	if t.text == "row" {
 		p.wroteRow(mark)
 	}
@@ -577,7 +577,7 @@ func (p *parser) trim(fc *ast.FuncCall, arg func()) {
 		fn = "rtrim"
 	}
 	fc.Name = specialName(fn, fc.Pos)
-	p.em.open("__trim(", fc)
+	p.em.open("trim__(", fc)
 	if p.accept("from") {
 		arg()
 	} else {
