@@ -20,10 +20,6 @@ type fromChar struct {
 	yearDigits                                int
 }
 
-func errFromChar(val, key string) error {
-	return pgerr.New(pgerr.InvalidDatetimeFormat, "invalid value \"%s\" for \"%s\"", val, key)
-}
-
 // ToTimestamp is to_timestamp(text, text): the instant, in the session's zone where the template has none.
 func ToTimestamp(env *Env, s, format string) (int64, error) {
 	f, err := readFromChar(s, format)
@@ -150,7 +146,7 @@ func (f *fromChar) read(n fmtNode, s string, tight bool) (string, error) {
 		if j := strings.IndexFunc(s, func(r rune) bool { return r == ' ' }); j >= 0 {
 			w = s[:j]
 		}
-		return 0, s, pgerr.New(pgerr.InvalidDatetimeFormat, "invalid value \"%s\" for \"%s\"", w, n.key).
+		return 0, s, pgerr.New(pgerr.InvalidDatetimeFormat, "invalid value \"%s\" for \"%s\"", w, n.raw).
 			WithDetail("The given value did not match any of the allowed values for this field.")
 	}
 	switch n.key {
@@ -294,8 +290,8 @@ func (f *fromChar) read(n fmtNode, s string, tight bool) (string, error) {
 		f.julian = x
 	case "Q":
 	case "YYYY", "YYY", "YY", "Y", "IYYY", "IYY", "IY", "I":
-		if w < 4 && n.key != "YYYY" && n.key != "IYYY" || w < 4 {
-			x = nearYear(x, w, n.key)
+		if w < 4 && n.key != "YYYY" && n.key != "IYYY" {
+			x = nearYear(x)
 		}
 		if n.key[0] == 'I' {
 			f.isoYear, f.haveISO = x, true
@@ -307,10 +303,8 @@ func (f *fromChar) read(n fmtNode, s string, tight bool) (string, error) {
 }
 
 // nearYear completes a year of fewer digits towards 2020.
-func nearYear(x int64, w int, key string) int64 {
+func nearYear(x int64) int64 {
 	switch {
-	case len(strings.TrimPrefix(key, "I")) == 4 && key != "IYY" && w == 4:
-		return x
 	case x < 70:
 		return x + 2000
 	case x < 100:
@@ -344,7 +338,7 @@ func (f *fromChar) digits(n fmtNode, s string, tight bool) (x int64, w int, rest
 		if len(bad) > width {
 			bad = bad[:width]
 		}
-		return 0, 0, s, pgerr.New(pgerr.InvalidDatetimeFormat, "invalid value \"%s\" for \"%s\"", bad, n.key).WithDetail("Value must be an integer.")
+		return 0, 0, s, pgerr.New(pgerr.InvalidDatetimeFormat, "invalid value \"%s\" for \"%s\"", bad, n.raw).WithDetail("Value must be an integer.")
 	}
 	frac := strings.HasPrefix(n.key, "FF") || n.key == "US" || n.key == "MS"
 	use := w
@@ -353,7 +347,7 @@ func (f *fromChar) digits(n fmtNode, s string, tight bool) (x int64, w int, rest
 	}
 	x, perr := strconv.ParseInt(t[:use], 10, 32)
 	if perr != nil {
-		return 0, 0, s, pgerr.New(pgerr.DatetimeFieldOverflow, "value for \"%s\" in source string is out of range", n.key).
+		return 0, 0, s, pgerr.New(pgerr.DatetimeFieldOverflow, "value for \"%s\" in source string is out of range", n.raw).
 			WithDetail("Value must be in the range -2147483648 to 2147483647.")
 	}
 	if neg {
@@ -516,9 +510,11 @@ func ToNumber(s, format string) (Decimal, error) {
 		d = d.Neg()
 	}
 	if n.shift > 0 {
-		d = divRound(d, NumericFromInt64(1).mulPow10(n.shift), n.shift, true)
+		if d, err = d.Div(NumericFromInt64(1).mulPow10(n.shift)); err != nil {
+			return Decimal{}, err
+		}
 	}
-	if n.post > 0 && d.Scale() > n.post {
+	if n.post > 0 && n.shift == 0 && d.Scale() > n.post {
 		d = d.Round(n.post)
 	}
 	return d, nil

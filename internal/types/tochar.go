@@ -10,6 +10,8 @@ import (
 // fmtNode is a piece of a date template: a keyword with its affixes, or literal text.
 type fmtNode struct {
 	key  string // upper case; "" for text
+	raw  string // as written
+	tm   bool   // translated words, which are not padded
 	form byte   // case of words: 'U' UPPER, 'C' Capitalised, 'l' lower
 	fm   bool   // no padding
 	th   byte   // 'T' or 't': ordinal suffix
@@ -35,7 +37,9 @@ func parseDateFormat(f string) (nodes []fmtNode, fx bool) {
 				n.fm = true
 			} else if p == "FX" {
 				fx = true
-			} else if p != "TM" {
+			} else if p == "TM" {
+				n.tm = true
+			} else {
 				break
 			}
 			i += 2
@@ -47,8 +51,8 @@ func parseDateFormat(f string) (nodes []fmtNode, fx bool) {
 			if len(f)-i < len(k) || !strings.EqualFold(f[i:i+len(k)], k) {
 				continue
 			}
-			n.key = k
 			w := f[i : i+len(k)]
+			n.key, n.raw = k, w
 			switch {
 			case w == strings.ToLower(w):
 				n.form = 'l'
@@ -160,6 +164,7 @@ func ToCharInterval(s Span, format string) (string, error) {
 	t.year = t.intervalYears
 	t.hour, t.min, t.sec, t.us = clock(s.Micros)
 	t.doy = int64(s.Months)*30 + int64(s.Days)
+	t.days = DaysFromCivil(t.year, t.month, t.day)
 	return t.format(format)
 }
 
@@ -203,7 +208,7 @@ func (t *fmtTime) format(f string) (string, error) {
 	var err error
 	num := func(n fmtNode, x int64, width int) {
 		if !n.fm {
-			if x < 0 {
+			if x < 0 && n.key != "DD" && n.key != "DDD" {
 				width++ // the sign has its own column
 			}
 		} else {
@@ -230,7 +235,7 @@ func (t *fmtTime) format(f string) (string, error) {
 			return
 		}
 		out = append(out, cased(s, n.form)...)
-		if !n.fm {
+		if !n.fm && !n.tm {
 			for i := len(s); i < width; i++ {
 				out = append(out, ' ')
 			}

@@ -1,6 +1,7 @@
 package types
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -156,6 +157,7 @@ func parseNumFormat(f string) (*numFormat, error) {
 		}
 		i++
 	}
+	n.point = n.point && n.post > 0 // a point without digits after it shows only between number signs
 	return n, nil
 }
 
@@ -166,6 +168,12 @@ func ToCharNumeric(d Decimal, format string) (string, error) {
 		return "", err
 	}
 	if n.roman {
+		switch {
+		case d.kind == decNaN:
+			return "", pgerr.New(pgerr.FeatureNotSupported, "cannot convert NaN to integer")
+		case d.IsInf():
+			return "", pgerr.New(pgerr.FeatureNotSupported, "cannot convert infinity to integer")
+		}
 		return n.romanText(d), nil
 	}
 	if n.eeee {
@@ -176,15 +184,16 @@ func ToCharNumeric(d Decimal, format string) (string, error) {
 	}
 	pre := n.pre + n.shift
 	var ip, fp string
-	over := d.kind != decFinite
-	neg := d.Sign() < 0
-	if !over {
+	if d.kind == decFinite {
 		d = d.Round(n.post)
-		neg = d.Sign() < 0
-		ip, fp, _ = strings.Cut(d.Abs().String(), ".")
-		over = len(ip) > pre && !(ip == "0" && pre == 0)
 	}
-	if d.kind == decNaN || over {
+	neg := d.Sign() < 0
+	ip, fp, _ = strings.Cut(d.Abs().String(), ".")
+	over := len(ip) > pre
+	if !over && d.kind == decNaN && slices.ContainsFunc(n.toks, func(t numTok) bool { return t.kind|0x20 == 't' }) {
+		return "", pgerr.New(pgerr.InvalidTextRepresentation, "\"NaN\" is not a number")
+	}
+	if over {
 		ip, fp = strings.Repeat("#", pre), strings.Repeat("#", n.post)
 	}
 	return n.layout(ip, fp, neg, over, pre), nil
@@ -213,7 +222,10 @@ func (n *numFormat) layout(ip, fp string, neg, over bool, pre int) string {
 	if n.fm && first >= pre && keep == 0 && pre > 0 && !over {
 		first = pre - 1
 	}
-	implicit := !(n.sFirst || n.sLast || n.mi || n.pl || n.sg || n.br)
+	if fp == "" { // also NaN and infinities, which have no fraction
+		keep = 0
+	}
+	implicit := !(n.sFirst || n.sLast || n.mi || n.sg || n.br)
 	var out strings.Builder
 	signDone := false
 	sign := func() {
@@ -259,7 +271,9 @@ func (n *numFormat) layout(ip, fp string, neg, over bool, pre int) string {
 		case '.':
 			sign()
 			point = true
-			out.WriteByte('.')
+			if fp != "" || over {
+				out.WriteByte('.')
+			}
 		case ',':
 			if pos <= first && !(pos == 0 && first == 0) || pos == 0 {
 				if pos > first || pos == first && signDone {
@@ -299,7 +313,7 @@ func (n *numFormat) layout(ip, fp string, neg, over bool, pre int) string {
 		case 'L':
 			out.WriteByte(' ')
 		case 'T', 't':
-			if !neg && !n.point {
+			if !neg && !n.point && !over {
 				last, _ := strconv.ParseInt(ip[max(0, len(ip)-2):], 10, 64)
 				s := ordinal(last, t.kind)
 				out.WriteString(s)
@@ -329,15 +343,7 @@ func (n *numFormat) scientific(d Decimal) string {
 	a := d.Abs()
 	exp := 0
 	if !a.IsZero() {
-		exp = a.digits() - 1 - int(a.scale)
-		for range 2 { // rounding may carry into one more digit
-			m := a.Round(n.post - exp)
-			if e := m.digits() - 1 - int(m.scale); !m.IsZero() && e > exp {
-				exp = e
-				continue
-			}
-			break
-		}
+		exp = a.digits() - 1 - int(a.scale) // before rounding, as PostgreSQL has it
 	}
 	m := divRound(a.mulPow10(max(-exp, 0)), NumericFromInt64(1).mulPow10(max(exp, 0)), n.post, true)
 	s := m.String() + "e"
