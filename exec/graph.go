@@ -279,7 +279,7 @@ func (g *Graph) Snapshot(w *state.Writer) error {
 // Restore reads what Snapshot of a graph of the same plan wrote. It comes before any row.
 func (g *Graph) Restore(r *state.Reader) error {
 	if r.Uint64() != uint64(len(g.stages)) {
-		return errState()
+		return errForeignState()
 	}
 	for _, s := range g.stages {
 		sub := state.NewReader(r.Blob())
@@ -287,16 +287,16 @@ func (g *Graph) Restore(r *state.Reader) error {
 			return err
 		}
 		if sub.Err() != nil || sub.Len() > 0 {
-			return errState()
+			return errForeignState()
 		}
 	}
 	if r.Uint64() != uint64(len(g.inputs)) {
-		return errState()
+		return errForeignState()
 	}
 	for _, in := range g.inputs {
 		n := r.Uint64()
 		if n > uint64(r.Len()) {
-			return errState()
+			return errForeignState()
 		}
 		in.ended = make([]bool, n)
 		for i := range in.ended {
@@ -307,7 +307,7 @@ func (g *Graph) Restore(r *state.Reader) error {
 	return r.Err()
 }
 
-func errState() error {
+func errForeignState() error {
 	return pgerr.New(pgerr.DataCorrupted, "operator state does not belong to this plan")
 }
 

@@ -313,7 +313,7 @@ func (o *watermark) Snapshot(w *state.Writer) error {
 func (o *watermark) Restore(r *state.Reader) error {
 	n := r.Uint64()
 	if n > uint64(r.Len()) {
-		return errState()
+		return errForeignState()
 	}
 	o.part = make([]partition, n)
 	for i := range o.part {
