@@ -1,0 +1,686 @@
+package planner
+
+import (
+	"slices"
+
+	"streamsql/catalog"
+	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
+	"streamsql/internal/vec"
+	"streamsql/sql/parser"
+	"streamsql/sql/parser/ast"
+)
+
+// DMLKind says what a DML plan does.
+type DMLKind uint8
+
+// The kinds of DML.
+const (
+	InsertDML DMLKind = iota + 1
+	UpdateDML
+	DeleteDML
+)
+
+// DML is a planned INSERT, UPDATE or DELETE.
+type DML struct {
+	Kind DMLKind
+	Rel  *catalog.Relation
+	// Source gives the rows. INSERT: full rows of the table in column order. UPDATE: the old row, then the new
+	// one. DELETE: the old row. Values have been converted to the columns' types; NOT NULL and keys are the caller's to check.
+	// An UPDATE .. FROM or DELETE .. USING may give an old row more than once: the first counts.
+	Source Node
+	// Returning are expressions over one table row: the new one of INSERT and UPDATE, the old one of DELETE.
+	Returning     []Expr
+	ResultColumns []vec.Field
+	// HasReturning tells RETURNING from its absence.
+	HasReturning bool
+	OnConflict   *Conflict
+	Params       []types.T
+	Depends      []uint32
+}
+
+// Conflict is ON CONFLICT.
+type Conflict struct {
+	// Columns is the key that arbitrates; nil (of DO NOTHING) is any.
+	Columns   []int
+	DoNothing bool
+	// Set gives the new row from the old row's columns followed by those of the row that was proposed; Where
+	// (nil: always) says whether to change the row at all.
+	Set   []Expr
+	Where Expr
+}
+
+// dmlTarget finds the relation that a statement changes.
+func (b *binder) dmlTarget(n ast.Name, kind DMLKind) (*catalog.Relation, error) {
+	rel, err := b.relation(n)
+	if err != nil {
+		return nil, err
+	}
+	verb := map[DMLKind]string{InsertDML: "insert into", UpdateDML: "update", DeleteDML: "delete from"}[kind]
+	switch rel.Kind {
+	case catalog.Table:
+	case catalog.Source:
+		if kind != InsertDML {
+			return nil, pgerr.New(pgerr.ObjectNotInPrerequisiteState, "cannot %s source \"%s\"", verb, rel.Name).
+				WithDetail("A source keeps no rows.").WithHint("Create it with CREATE TABLE to keep rows that can change.").At(n.Pos)
+		}
+		if c, ok := rel.Option("connector"); ok {
+			return nil, pgerr.New(pgerr.ObjectNotInPrerequisiteState, "cannot insert into source \"%s\": its rows come from connector %s", rel.Name, c).
+				WithHint("A source without a connector takes INSERT and COPY.").At(n.Pos)
+		}
+	case catalog.View:
+		return nil, pgerr.New(pgerr.ObjectNotInPrerequisiteState, "cannot %s view \"%s\"", verb, rel.Name).
+			WithHint("Change the tables that the view reads.").At(n.Pos)
+	case catalog.MatView:
+		return nil, pgerr.New(pgerr.WrongObjectType, "cannot change materialized view \"%s\"", rel.Name).At(n.Pos)
+	case catalog.System:
+		return nil, pgerr.New(pgerr.InsufficientPrivilege, "permission denied: \"%s\" is a system catalog", rel.Name).At(n.Pos)
+	default:
+		return nil, pgerr.New(pgerr.WrongObjectType, "cannot %s %s \"%s\"", verb, rel.Kind, rel.Name).At(n.Pos)
+	}
+	if rel.AppendOnly && kind != InsertDML {
+		return nil, pgerr.New(pgerr.ObjectNotInPrerequisiteState, "cannot %s append-only table \"%s\"", verb, rel.Name).
+			WithHint("It was created APPEND ONLY.").At(n.Pos)
+	}
+	return rel, nil
+}
+
+// BindDefault gives the value of a column that a row leaves out: its DEFAULT, else NULL. It has the column's type.
+func BindDefault(col *catalog.Column, o *Options) (Expr, error) {
+	if col.Default == "" {
+		return &Const{nil, col.Type}, nil
+	}
+	e, err := parser.ParseExpr(col.Default)
+	if err != nil {
+		return nil, unplaced(err)
+	}
+	b := newBinder(o)
+	x, err := b.expr(&exprCtx{s: &scope{}, clause: "DEFAULT", noSubqueries: true,
+		columnsForbidden: "cannot use column reference in DEFAULT expression"}, e)
+	if err != nil {
+		return nil, unplaced(err)
+	}
+	x, err = b.assign(x, col.Type, col.Name, 0)
+	if err != nil {
+		return nil, unplaced(err)
+	}
+	return b.simplify(x), nil
+}
+
+// rowScope makes ids and a scope for the columns of a table.
+func (b *binder) rowScope(rel *catalog.Relation, alias string) (*scope, []int) {
+	t := &table{alias: alias, schema: rel.Schema, rel: rel}
+	var ids []int
+	for i, c := range rel.Columns {
+		id := b.newCol(c.Name, c.Type)
+		b.cols[id].qual, b.cols[id].origin = alias, Origin{rel.OID, int16(i + 1)}
+		ids = append(ids, id)
+		t.cols = append(t.cols, scopeCol{c.Name, id, t})
+	}
+	s := &scope{}
+	s.addTable(t)
+	return s, ids
+}
+
+// generated computes the generated columns of a row whose other columns have the ids in row.
+func (b *binder) generated(rel *catalog.Relation, in lrel, row []int) (lrel, []int, error) {
+	row = slices.Clone(row)
+	var items []projItem
+	for i, c := range rel.Columns {
+		if c.Generated == "" {
+			continue
+		}
+		e, err := parser.ParseExpr(c.Generated)
+		if err != nil {
+			return nil, nil, unplaced(err)
+		}
+		t := &table{alias: rel.Name}
+		for j, d := range rel.Columns {
+			t.cols = append(t.cols, scopeCol{d.Name, row[j], t})
+		}
+		s := &scope{}
+		s.addTable(t)
+		x, err := b.expr(&exprCtx{s: s, clause: "column generation expression", noSubqueries: true}, e)
+		if err != nil {
+			return nil, nil, unplaced(err)
+		}
+		if x, err = b.assign(x, c.Type, c.Name, 0); err != nil {
+			return nil, nil, unplaced(err)
+		}
+		id := b.newCol(c.Name, c.Type)
+		items = append(items, projItem{id, x})
+		row[i] = id
+	}
+	return extend(in, items, b), row, nil
+}
+
+func (b *binder) plan(rel lrel, ids []int) (Node, error) {
+	p := newBuilder(false)
+	return b.lowerRoot(p, rel, ids, setOf(ids...))
+}
+
+// PlanInsert plans INSERT.
+func PlanInsert(s *ast.Insert, o *Options) (*DML, error) {
+	c := *o
+	c.Continuous = false
+	b := newBinder(&c)
+	b.depth--
+	rel, err := b.dmlTarget(s.Table, InsertDML)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := insertTargets(rel, s)
+	if err != nil {
+		return nil, err
+	}
+	var ctes *cteScope
+	if s.With != nil {
+		for i := range s.With.CTEs {
+			ctes = &cteScope{parent: ctes, name: s.With.CTEs[i].Name, cte: &s.With.CTEs[i]}
+		}
+	}
+	in, given, err := b.insertSource(s, rel, targets, ctes)
+	if err != nil {
+		return nil, err
+	}
+	var items []projItem
+	row := make([]int, len(rel.Columns))
+	for i := range rel.Columns {
+		col := &rel.Columns[i]
+		if id, ok := given[i]; ok {
+			row[i] = id
+			continue
+		}
+		x, err := BindDefault(col, b.o)
+		if err != nil {
+			return nil, err
+		}
+		row[i] = b.newCol(col.Name, col.Type)
+		items = append(items, projItem{row[i], x})
+	}
+	in, row, err = b.generated(rel, extend(in, items, b), row)
+	if err != nil {
+		return nil, err
+	}
+	d := &DML{Kind: InsertDML, Rel: rel}
+	if d.Source, err = b.plan(in, row); err != nil {
+		return nil, err
+	}
+	alias := s.Alias
+	if alias == "" {
+		alias = rel.Name
+	}
+	if s.OnConflict != nil {
+		if d.OnConflict, err = b.onConflict(s.OnConflict, rel, alias); err != nil {
+			return nil, err
+		}
+	}
+	return d, b.endDML(d, s.Returning, alias)
+}
+
+func insertTargets(rel *catalog.Relation, s *ast.Insert) ([]int, error) {
+	var out []int
+	if len(s.Columns) == 0 {
+		for i, c := range rel.Columns {
+			if c.Generated == "" {
+				out = append(out, i)
+			}
+		}
+		return out, nil
+	}
+	for i, name := range s.Columns {
+		pos := 0
+		if i < len(s.ColumnPos) {
+			pos = s.ColumnPos[i]
+		}
+		at := rel.ColumnIndex(name)
+		if at < 0 {
+			return nil, pgerr.New(pgerr.UndefinedColumn, "column \"%s\" of relation \"%s\" does not exist", name, rel.Name).At(pos)
+		}
+		if slices.Contains(out, at) {
+			return nil, pgerr.New(pgerr.DuplicateColumn, "column \"%s\" specified more than once", name).At(pos)
+		}
+		out = append(out, at)
+	}
+	return out, nil
+}
+
+func errGenerated(name string) *pgerr.Error {
+	return pgerr.New("428C9", "cannot insert a non-DEFAULT value into column \"%s\"", name).
+		WithDetail("Column \"%s\" is a generated column.", name)
+}
+
+// insertSource binds the rows of INSERT; given says which id holds which column of the table.
+func (b *binder) insertSource(s *ast.Insert, rel *catalog.Relation, targets []int, ctes *cteScope) (lrel, map[int]int, error) {
+	given := map[int]int{}
+	if s.Query == nil { // DEFAULT VALUES
+		return oneRow(), given, nil
+	}
+	tooMany := func(n, pos int) error {
+		if n > len(targets) {
+			return pgerr.New(pgerr.SyntaxError, "INSERT has more expressions than target columns").At(pos)
+		}
+		if len(s.Columns) > 0 && n < len(targets) {
+			return pgerr.New(pgerr.SyntaxError, "INSERT has more target columns than expressions").At(pos)
+		}
+		return nil
+	}
+	v, isValues := s.Query.Body.(*ast.Values)
+	if isValues && len(s.Query.OrderBy) == 0 && s.Query.Limit == nil && s.Query.Offset == nil && s.Query.With == nil {
+		return b.insertValues(v, rel, targets, ctes, given, tooMany)
+	}
+	r, err := b.queryIn(s.Query, nil, ctes)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := tooMany(len(r.cols), s.Query.Pos); err != nil {
+		return nil, nil, err
+	}
+	p, isProject := r.rel.(*lProject)
+	var items []projItem
+	for i, oc := range r.cols {
+		col := &rel.Columns[targets[i]]
+		if col.Generated != "" {
+			return nil, nil, errGenerated(col.Name)
+		}
+		var e Expr = b.col(oc.id)
+		if isProject && unknown(e) {
+			for _, it := range p.items {
+				if it.id == oc.id {
+					e = it.e
+				}
+			}
+		} else if unknown(e) {
+			e = &Cast{X: e, To: types.Text}
+		}
+		x, err := b.assign(e, col.Type, col.Name, s.Query.Pos)
+		if err != nil {
+			return nil, nil, err
+		}
+		if k, ok := x.(*Column); ok {
+			given[targets[i]] = k.Index
+			continue
+		}
+		id := b.newCol(col.Name, col.Type)
+		items = append(items, projItem{id, x})
+		given[targets[i]] = id
+	}
+	return extend(r.rel, items, b), given, nil
+}
+
+func (b *binder) insertValues(v *ast.Values, rel *catalog.Relation, targets []int, ctes *cteScope, given map[int]int, check func(n, pos int) error) (lrel, map[int]int, error) {
+	sc := &scope{ctes: ctes}
+	var ids []int
+	n := len(v.Rows[0])
+	if n > 0 {
+		if err := check(n, v.Rows[0][min(n-1, len(targets))].Position()); err != nil {
+			return nil, nil, err
+		}
+	}
+	for i := range n {
+		id := b.newCol(rel.Columns[targets[i]].Name, rel.Columns[targets[i]].Type)
+		ids = append(ids, id)
+		given[targets[i]] = id
+	}
+	lv := &lValues{ids: ids}
+	var parts []lrel
+	sub := false
+	for _, row := range v.Rows {
+		if len(row) != n {
+			return nil, nil, pgerr.New(pgerr.SyntaxError, "VALUES lists must all be the same length").At(row[0].Position())
+		}
+		es := make([]Expr, n)
+		for i, a := range row {
+			col := &rel.Columns[targets[i]]
+			if _, ok := a.(*ast.Default); ok {
+				x, err := BindDefault(col, b.o)
+				if err != nil {
+					return nil, nil, err
+				}
+				es[i] = x
+				continue
+			}
+			if col.Generated != "" {
+				return nil, nil, errGenerated(col.Name).At(a.Position())
+			}
+			x, err := b.expr(&exprCtx{s: sc, clause: "VALUES"}, a)
+			if err != nil {
+				return nil, nil, err
+			}
+			if es[i], err = b.assign(x, col.Type, col.Name, a.Position()); err != nil {
+				return nil, nil, err
+			}
+			sub = sub || hasSubquery(es[i])
+		}
+		lv.rows = append(lv.rows, es)
+	}
+	for i, id := range targets { // a generated column may be named with DEFAULT
+		if i < n && rel.Columns[id].Generated != "" {
+			delete(given, id)
+		}
+	}
+	if !sub {
+		return lv, given, nil
+	}
+	u := &lUnion{ids: ids}
+	for _, row := range lv.rows {
+		in := oneRow()
+		p := &lProject{}
+		var from []int
+		for i, e := range row {
+			var err error
+			if in, e, err = b.unnest(in, e); err != nil {
+				return nil, nil, err
+			}
+			id := b.newCol(b.cols[ids[i]].name, b.cols[ids[i]].typ)
+			p.items = append(p.items, projItem{id, e})
+			from = append(from, id)
+		}
+		p.in = in
+		parts = append(parts, p)
+		u.from = append(u.from, from)
+	}
+	u.in = parts
+	return u, given, nil
+}
+
+func (b *binder) onConflict(c *ast.OnConflict, rel *catalog.Relation, alias string) (*Conflict, error) {
+	out := &Conflict{DoNothing: c.DoNothing}
+	if c.Constraint != "" {
+		if c.Constraint != rel.PrimaryKeyName || rel.PrimaryKeyName == "" {
+			return nil, pgerr.New(pgerr.UndefinedObject, "constraint \"%s\" for table \"%s\" does not exist", c.Constraint, rel.Name).At(c.Pos)
+		}
+		out.Columns = rel.PrimaryKey
+	}
+	for _, n := range c.Columns {
+		i := rel.ColumnIndex(n)
+		if i < 0 {
+			return nil, pgerr.New(pgerr.UndefinedColumn, "column \"%s\" does not exist", n).At(c.Pos)
+		}
+		out.Columns = append(out.Columns, i)
+	}
+	if len(out.Columns) > 0 {
+		a, k := slices.Clone(out.Columns), slices.Clone(rel.PrimaryKey)
+		slices.Sort(a)
+		slices.Sort(k)
+		if !slices.Equal(a, k) {
+			return nil, pgerr.New(pgerr.InvalidColumnReference, "there is no unique or exclusion constraint matching the ON CONFLICT specification").At(c.Pos)
+		}
+	}
+	if c.DoNothing {
+		return out, nil
+	}
+	if len(out.Columns) == 0 {
+		return nil, pgerr.New(pgerr.SyntaxError, "ON CONFLICT DO UPDATE requires inference specification or constraint name").
+			WithHint("For example, ON CONFLICT (column_name).").At(c.Pos)
+	}
+	sc, old := b.rowScope(rel, alias)
+	ex, proposed := b.rowScope(rel, "excluded")
+	both := &scope{tables: append(slices.Clone(sc.tables), ex.tables...), cols: sc.cols}
+	y := layout(concat(old, proposed))
+	l := &lowerer{b: b, p: newBuilder(false)}
+	ctx := &exprCtx{s: both, clause: "ON CONFLICT DO UPDATE", noSubqueries: true}
+	set, err := b.assignments(c.Set, rel, ctx)
+	if err != nil {
+		return nil, err
+	}
+	row := map[int]Expr{}
+	for i := range rel.Columns {
+		row[old[i]] = b.col(old[i])
+		if e, ok := set[i]; ok {
+			row[old[i]] = e
+		}
+	}
+	for i := range rel.Columns {
+		e := row[old[i]]
+		if rel.Columns[i].Generated != "" {
+			g, err := b.generatedExpr(rel, i, old)
+			if err != nil {
+				return nil, err
+			}
+			e = substitute(g, row)
+		}
+		out.Set = append(out.Set, b.simplify(l.place(e, y)))
+	}
+	if c.Where != nil {
+		w, err := b.boolExpr(&exprCtx{s: both, clause: "WHERE", noSubqueries: true}, c.Where)
+		if err != nil {
+			return nil, err
+		}
+		out.Where = b.simplify(l.place(w, y))
+	}
+	return out, l.err
+}
+
+func (b *binder) generatedExpr(rel *catalog.Relation, i int, row []int) (Expr, error) {
+	in, out, err := b.generated(rel, oneRow(), row)
+	if err != nil {
+		return nil, err
+	}
+	for _, it := range in.(*lProject).items {
+		if it.id == out[i] {
+			return it.e, nil
+		}
+	}
+	return nil, pgerr.New(pgerr.InternalError, "generated column without expression")
+}
+
+// assignments binds SET: column index -> new value.
+func (b *binder) assignments(set []ast.Assignment, rel *catalog.Relation, ctx *exprCtx) (map[int]Expr, error) {
+	out := map[int]Expr{}
+	put := func(name string, value ast.Expr, bound Expr, pos int) error {
+		i := rel.ColumnIndex(name)
+		if i < 0 {
+			return pgerr.New(pgerr.UndefinedColumn, "column \"%s\" of relation \"%s\" does not exist", name, rel.Name).At(pos)
+		}
+		if _, ok := out[i]; ok {
+			return pgerr.New(pgerr.SyntaxError, "multiple assignments to same column \"%s\"", name).At(pos)
+		}
+		col := &rel.Columns[i]
+		if _, ok := value.(*ast.Default); ok {
+			if col.Generated != "" {
+				return nil
+			}
+			x, err := BindDefault(col, b.o)
+			out[i] = x
+			return err
+		}
+		if col.Generated != "" {
+			return pgerr.New("428C9", "column \"%s\" can only be updated to DEFAULT", name).WithDetail("Column \"%s\" is a generated column.", name).At(pos)
+		}
+		var err error
+		if bound == nil {
+			if bound, err = b.expr(ctx, value); err != nil {
+				return err
+			}
+		}
+		p := pos
+		if value != nil {
+			p = value.Position()
+		}
+		out[i], err = b.assign(bound, col.Type, col.Name, p)
+		return err
+	}
+	for _, a := range set {
+		if len(a.Columns) == 1 {
+			if err := put(a.Columns[0], a.Value, nil, a.Pos); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		r, ok := a.Value.(*ast.RowExpr)
+		if !ok {
+			return nil, notSupported("assigning a subquery to several columns", a.Pos).WithHint("Assign one column at a time, or use UPDATE .. FROM.")
+		}
+		if len(r.Elems) != len(a.Columns) {
+			return nil, pgerr.New(pgerr.SyntaxError, "number of columns does not match number of values").At(a.Pos)
+		}
+		for i, n := range a.Columns {
+			if err := put(n, r.Elems[i], nil, a.Pos); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+// changed binds the common part of UPDATE and DELETE: the target joined with FROM or USING, filtered.
+func (b *binder) changed(rel *catalog.Relation, alias string, with *ast.With, from []ast.FromItem, where ast.Expr) (lrel, *scope, []int, error) {
+	if alias == "" {
+		alias = rel.Name
+	}
+	var ctes *cteScope
+	if with != nil {
+		for i := range with.CTEs {
+			ctes = &cteScope{parent: ctes, name: with.CTEs[i].Name, cte: &with.CTEs[i]}
+		}
+	}
+	b.depends(rel.OID)
+	scan, t, err := b.scan(rel, ast.Alias{Name: alias}, ast.Alias{})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	sc := &scope{ctes: ctes}
+	sc.addTable(t)
+	var in lrel = scan
+	if len(from) > 0 {
+		r, fs, err := b.from(from, nil, ctes)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if err := checkAliases(sc, fs, itemPos(from[0])); err != nil {
+			return nil, nil, nil, err
+		}
+		in = &lJoin{typ: InnerJoin, l: in, r: r}
+		sc = joinScopes(sc, fs)
+	}
+	if where != nil {
+		cond, err := b.boolExpr(&exprCtx{s: sc, clause: "WHERE"}, where)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if in, err = b.where(in, cond); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	return in, sc, scan.ids, nil
+}
+
+// PlanUpdate plans UPDATE.
+func PlanUpdate(s *ast.Update, o *Options) (*DML, error) {
+	c := *o
+	c.Continuous = false
+	b := newBinder(&c)
+	rel, err := b.dmlTarget(s.Table, UpdateDML)
+	if err != nil {
+		return nil, err
+	}
+	in, sc, old, err := b.changed(rel, s.Alias, s.With, s.From, s.Where)
+	if err != nil {
+		return nil, err
+	}
+	set, err := b.assignments(s.Set, rel, &exprCtx{s: sc, clause: "UPDATE"})
+	if err != nil {
+		return nil, err
+	}
+	row := slices.Clone(old)
+	var items []projItem
+	for i := range rel.Columns {
+		e, ok := set[i]
+		if !ok {
+			continue
+		}
+		if in, e, err = b.unnest(in, e); err != nil {
+			return nil, err
+		}
+		row[i] = b.newCol(rel.Columns[i].Name, rel.Columns[i].Type)
+		items = append(items, projItem{row[i], e})
+	}
+	in, row, err = b.generated(rel, extend(in, items, b), row)
+	if err != nil {
+		return nil, err
+	}
+	d := &DML{Kind: UpdateDML, Rel: rel}
+	if d.Source, err = b.plan(in, concat(old, row)); err != nil {
+		return nil, err
+	}
+	return d, b.endDML(d, s.Returning, s.Alias)
+}
+
+// PlanDelete plans DELETE.
+func PlanDelete(s *ast.Delete, o *Options) (*DML, error) {
+	c := *o
+	c.Continuous = false
+	b := newBinder(&c)
+	rel, err := b.dmlTarget(s.Table, DeleteDML)
+	if err != nil {
+		return nil, err
+	}
+	in, _, old, err := b.changed(rel, s.Alias, s.With, s.Using, s.Where)
+	if err != nil {
+		return nil, err
+	}
+	d := &DML{Kind: DeleteDML, Rel: rel}
+	if d.Source, err = b.plan(in, old); err != nil {
+		return nil, err
+	}
+	return d, b.endDML(d, s.Returning, s.Alias)
+}
+
+// endDML binds RETURNING and collects what the statement depends on.
+func (b *binder) endDML(d *DML, items []ast.SelectItem, alias string) error {
+	if alias == "" {
+		alias = d.Rel.Name
+	}
+	if len(items) > 0 {
+		sc, ids := b.rowScope(d.Rel, alias)
+		targets, err := b.returning(items, sc)
+		if err != nil {
+			return err
+		}
+		l := &lowerer{b: b, p: newBuilder(false)}
+		for _, t := range targets {
+			if unknown(t.e) {
+				if t.e, err = b.mustCoerce(t.e, types.Text, 'i', t.pos); err != nil {
+					return err
+				}
+			}
+			d.Returning = append(d.Returning, b.simplify(l.place(t.e, ids)))
+			d.ResultColumns = append(d.ResultColumns, vec.Field{Name: t.name, Type: t.e.Type()})
+		}
+		if l.err != nil {
+			return l.err
+		}
+		d.HasReturning = true
+	}
+	var err error
+	d.Params, err = b.paramTypes()
+	d.Depends = b.reads
+	return err
+}
+
+func (b *binder) returning(items []ast.SelectItem, sc *scope) ([]target, error) {
+	var out []target
+	for _, it := range items {
+		if st, ok := it.Expr.(*ast.Star); ok {
+			cols, err := b.starColumns(sc, st)
+			if err != nil {
+				return nil, err
+			}
+			for _, x := range cols {
+				out = append(out, target{name: x.name, e: b.colAt(x.id, st.Pos), pos: st.Pos})
+			}
+			continue
+		}
+		x, err := b.expr(&exprCtx{s: sc, clause: "RETURNING", noSubqueries: true}, it.Expr)
+		if err != nil {
+			return nil, err
+		}
+		name := it.Alias
+		if name == "" {
+			name = columnName(it.Expr)
+		}
+		out = append(out, target{name: name, e: x, pos: it.Expr.Position()})
+	}
+	return out, nil
+}
