@@ -67,6 +67,8 @@ type Relation struct {
 	Retracts bool
 	// Bounded says of a source that its input ends.
 	Bounded bool
+	// SystemKind is the relkind of a System relation.
+	SystemKind byte
 	// Fill gives the rows of a System relation; nil for others.
 	Fill func(v *Viewer, b *vec.Builder) error
 }

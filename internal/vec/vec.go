@@ -168,6 +168,7 @@ func (v *Vec) Reset(k types.Kind, n int) {
 		v.owned = true
 	}
 	v.Kind, v.N, v.Const, v.Errs, v.Valid = k, n, false, v.Errs[:0], nil
+	v.Off, v.Data = nil, nil // of an earlier use with a variable-width kind: they share raw
 	v.grow(max(n, 8))
 	v.bind()
 	if k == types.KindString || k == types.KindBytes {

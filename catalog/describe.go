@@ -1,0 +1,105 @@
+package catalog
+
+import (
+	"strings"
+
+	"streamsql/internal/fn"
+	"streamsql/internal/types"
+)
+
+// indexDef gives the statement that would make the index of a primary key.
+func indexDef(r *Relation) string {
+	return "CREATE UNIQUE INDEX " + fn.QuoteIdent(r.PrimaryKeyName) + " ON " + fn.QuoteIdent(r.Schema) + "." + fn.QuoteIdent(r.Name) +
+		" USING btree (" + keyList(r) + ")"
+}
+
+func keyList(r *Relation) string {
+	names := make([]string, len(r.PrimaryKey))
+	for i, c := range r.PrimaryKey {
+		names[i] = fn.QuoteIdent(r.Columns[c].Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Describe answers the functions that describe an object by its OID: what names the function, args are its
+// arguments. ok is false where the answer is NULL.
+func Describe(v *Viewer, path []string, what string, args []types.Datum) (d types.Datum, ok bool) {
+	oid := func(i int) uint32 {
+		if i < len(args) {
+			switch x := args[i].(type) {
+			case int64:
+				return uint32(x)
+			case int32:
+				return uint32(x)
+			}
+		}
+		return 0
+	}
+	if len(args) == 0 {
+		return nil, false
+	}
+	rel := v.Snapshot.ByOID(oid(0))
+	switch what {
+	case "pg_get_viewdef":
+		if name, isText := args[0].(string); isText {
+			rel = v.Snapshot.Find("", name, path)
+		}
+		if rel != nil && rel.Definition != "" {
+			return " " + strings.TrimSuffix(strings.TrimSpace(rel.Definition), ";") + ";", true
+		}
+	case "obj_description":
+		if len(args) > 1 && args[1] != "pg_class" {
+			return nil, false
+		}
+		if rel != nil && rel.Comment != "" {
+			return rel.Comment, true
+		}
+	case "col_description":
+		if n := int(oid(1)); rel != nil && n >= 1 && n <= len(rel.Columns) && rel.Columns[n-1].Comment != "" {
+			return rel.Columns[n-1].Comment, true
+		}
+	case "pg_get_indexdef":
+		for _, r := range v.Snapshot.Relations() {
+			if r.PrimaryKey == nil || r.PrimaryKeyOID != oid(0) {
+				continue
+			}
+			if n := int(oid(1)); n > 0 {
+				if n > len(r.PrimaryKey) {
+					return "", true
+				}
+				return fn.QuoteIdent(r.Columns[r.PrimaryKey[n-1]].Name), true
+			}
+			return indexDef(r), true
+		}
+	case "pg_get_constraintdef":
+		for _, r := range v.Snapshot.Relations() {
+			if r.PrimaryKey != nil && r.PrimaryKeyOID == oid(0) {
+				return "PRIMARY KEY (" + keyList(r) + ")", true
+			}
+		}
+	case "pg_get_expr":
+		if text, isText := args[0].(string); isText {
+			return text, true
+		}
+	case "pg_get_userbyid":
+		if oid(0) == OwnerOID {
+			return v.User, true
+		}
+		return "unknown (OID=" + string(types.AppendInt(nil, int64(oid(0)))) + ")", true
+	case "pg_table_is_visible":
+		if rel == nil {
+			for _, r := range v.Snapshot.Relations() {
+				if r.PrimaryKey != nil && r.PrimaryKeyOID == oid(0) {
+					rel = r
+				}
+			}
+		}
+		if rel == nil {
+			return nil, false
+		}
+		return v.Snapshot.Find("", rel.Name, path) == rel || rel.PrimaryKeyOID == oid(0), true
+	case "pg_relation_is_publishable":
+		return rel != nil && rel.Kind == Table, true
+	}
+	return nil, false
+}

@@ -1,0 +1,122 @@
+package catalog
+
+import "streamsql/internal/types"
+
+func fillSchemata(v *Viewer, add func(row)) error {
+	for _, n := range v.Snapshot.Schemas() {
+		add(row{"catalog_name": v.Database, "schema_name": n, "schema_owner": v.User})
+	}
+	return nil
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "YES"
+	}
+	return "NO"
+}
+
+// tableType gives information_schema.tables.table_type. Materialized views are listed as views, unlike in PostgreSQL,
+// because tools that know only this schema would not find them otherwise.
+func tableType(r *Relation) string {
+	switch relkind(r) {
+	case "r":
+		return "BASE TABLE"
+	case "f":
+		return "FOREIGN"
+	}
+	return "VIEW"
+}
+
+func fillISTables(v *Viewer, add func(row)) error {
+	for _, r := range v.Snapshot.Relations() {
+		add(row{"table_catalog": v.Database, "table_schema": r.Schema, "table_name": r.Name, "table_type": tableType(r),
+			"is_insertable_into": yesNo(r.Kind == Table), "is_typed": "NO"})
+	}
+	return nil
+}
+
+func fillISColumns(v *Viewer, add func(row)) error {
+	for _, r := range v.Snapshot.Relations() {
+		for i, c := range r.Columns {
+			x := row{"table_catalog": v.Database, "table_schema": r.Schema, "table_name": r.Name, "column_name": c.Name, "ordinal_position": i + 1,
+				"is_nullable": yesNo(!c.NotNull), "data_type": c.Type.Bare().Format(), "udt_catalog": v.Database, "udt_schema": "pg_catalog",
+				"udt_name": c.Type.Name(), "dtd_identifier": string(types.AppendInt(nil, int64(i+1))), "is_self_referencing": "NO", "is_identity": "NO",
+				"identity_cycle": "NO", "is_generated": "NEVER", "is_updatable": yesNo(r.Kind == Table)}
+			if c.Default != "" {
+				x["column_default"] = c.Default
+			}
+			if c.Generated != "" {
+				x["is_generated"], x["generation_expression"] = "ALWAYS", c.Generated
+			}
+			switch c.Type.OID {
+			case types.OIDVarchar, types.OIDBpchar:
+				if c.Type.Mod >= 4 {
+					x["character_maximum_length"] = int(c.Type.Mod - 4)
+					x["character_octet_length"] = int(c.Type.Mod-4) * 4
+				} else {
+					x["character_octet_length"] = 1 << 30
+				}
+			case types.OIDText:
+				x["character_octet_length"] = 1 << 30
+			case types.OIDInt2:
+				x["numeric_precision"], x["numeric_precision_radix"], x["numeric_scale"] = 16, 2, 0
+			case types.OIDInt4:
+				x["numeric_precision"], x["numeric_precision_radix"], x["numeric_scale"] = 32, 2, 0
+			case types.OIDInt8:
+				x["numeric_precision"], x["numeric_precision_radix"], x["numeric_scale"] = 64, 2, 0
+			case types.OIDFloat4:
+				x["numeric_precision"], x["numeric_precision_radix"] = 24, 2
+			case types.OIDFloat8:
+				x["numeric_precision"], x["numeric_precision_radix"] = 53, 2
+			case types.OIDNumeric:
+				x["numeric_precision_radix"] = 10
+				if p, s, ok := types.NumericPrecScale(c.Type.Mod); ok {
+					x["numeric_precision"], x["numeric_scale"] = p, s
+				}
+			case types.OIDDate:
+				x["datetime_precision"] = 0
+			case types.OIDTime, types.OIDTimestamp, types.OIDTimestamptz, types.OIDInterval, types.OIDTimetz:
+				x["datetime_precision"] = 6
+				if c.Type.Mod >= 0 && c.Type.Mod <= 6 {
+					x["datetime_precision"] = int(c.Type.Mod)
+				}
+			}
+			if c.Type.IsArray() {
+				x["data_type"] = "ARRAY"
+			}
+			add(x)
+		}
+	}
+	return nil
+}
+
+func fillISViews(v *Viewer, add func(row)) error {
+	for _, r := range v.Snapshot.Relations() {
+		if r.Kind == View || r.Kind == MatView {
+			add(row{"table_catalog": v.Database, "table_schema": r.Schema, "table_name": r.Name, "view_definition": r.Definition, "check_option": "NONE",
+				"is_updatable": "NO", "is_insertable_into": "NO", "is_trigger_updatable": "NO", "is_trigger_deletable": "NO", "is_trigger_insertable_into": "NO"})
+		}
+	}
+	return nil
+}
+
+func fillISConstraints(v *Viewer, add func(row)) error {
+	for _, r := range v.Snapshot.Relations() {
+		if r.PrimaryKey != nil {
+			add(row{"constraint_catalog": v.Database, "constraint_schema": r.Schema, "constraint_name": r.PrimaryKeyName, "table_catalog": v.Database,
+				"table_schema": r.Schema, "table_name": r.Name, "constraint_type": "PRIMARY KEY", "is_deferrable": "NO", "initially_deferred": "NO", "enforced": "YES"})
+		}
+	}
+	return nil
+}
+
+func fillISKeys(v *Viewer, add func(row)) error {
+	for _, r := range v.Snapshot.Relations() {
+		for i, c := range r.PrimaryKey {
+			add(row{"constraint_catalog": v.Database, "constraint_schema": r.Schema, "constraint_name": r.PrimaryKeyName, "table_catalog": v.Database,
+				"table_schema": r.Schema, "table_name": r.Name, "column_name": r.Columns[c].Name, "ordinal_position": i + 1})
+		}
+	}
+	return nil
+}

@@ -1,0 +1,432 @@
+package catalog
+
+import (
+	"slices"
+
+	"streamsql/internal/fn"
+	"streamsql/internal/types"
+)
+
+// OwnerOID is the OID of the one role, which owns everything.
+const OwnerOID uint32 = 10
+
+// databaseOID is the OID of the one database.
+const databaseOID uint32 = 16383
+
+const defaultCollation = 100
+
+var systemRelations = []systemRelation{
+	{"pg_catalog", "pg_namespace", 'r', "oid oid, nspname name, nspowner oid, nspacl _aclitem?", fillNamespace, false},
+	{"pg_catalog", "pg_class", 'r', "oid oid, relname name, relnamespace oid, reltype oid, reloftype oid, relowner oid, relam oid, relfilenode oid, reltablespace oid, relpages int4, reltuples float4, relallvisible int4, reltoastrelid oid, relhasindex bool, relisshared bool, relpersistence char1, relkind char1, relnatts int2, relchecks int2, relhasrules bool, relhastriggers bool, relhassubclass bool, relrowsecurity bool, relforcerowsecurity bool, relispopulated bool, relreplident char1, relispartition bool, relrewrite oid, relfrozenxid xid, relminmxid xid, relacl _aclitem?, reloptions _text?, relpartbound pg_node_tree?", fillClass, false},
+	{"pg_catalog", "pg_attribute", 'r', "attrelid oid, attname name, atttypid oid, attstattarget int4, attlen int2, attnum int2, attndims int4, attcacheoff int4, atttypmod int4, attbyval bool, attalign char1, attstorage char1, attcompression char1, attnotnull bool, atthasdef bool, atthasmissing bool, attidentity char1, attgenerated char1, attisdropped bool, attislocal bool, attinhcount int4, attcollation oid, attacl _aclitem?, attoptions _text?, attfdwoptions _text?, attmissingval text?", fillAttribute, false},
+	{"pg_catalog", "pg_type", 'r', "oid oid, typname name, typnamespace oid, typowner oid, typlen int2, typbyval bool, typtype char1, typcategory char1, typispreferred bool, typisdefined bool, typdelim char1, typrelid oid, typsubscript regproc, typelem oid, typarray oid, typinput regproc, typoutput regproc, typreceive regproc, typsend regproc, typmodin regproc, typmodout regproc, typanalyze regproc, typalign char1, typstorage char1, typnotnull bool, typbasetype oid, typtypmod int4, typndims int4, typcollation oid, typdefaultbin pg_node_tree?, typdefault text?, typacl _aclitem?", fillType, false},
+	{"pg_catalog", "pg_attrdef", 'r', "oid oid, adrelid oid, adnum int2, adbin pg_node_tree", fillAttrdef, false},
+	{"pg_catalog", "pg_index", 'r', "indexrelid oid, indrelid oid, indnatts int2, indnkeyatts int2, indisunique bool, indnullsnotdistinct bool, indisprimary bool, indisexclusion bool, indimmediate bool, indisclustered bool, indisvalid bool, indcheckxmin bool, indisready bool, indislive bool, indisreplident bool, indkey int2vector, indcollation oidvector, indclass oidvector, indoption int2vector, indexprs pg_node_tree?, indpred pg_node_tree?", fillIndex, false},
+	{"pg_catalog", "pg_constraint", 'r', "oid oid, conname name, connamespace oid, contype char1, condeferrable bool, condeferred bool, convalidated bool, conrelid oid, contypid oid, conindid oid, conparentid oid, confrelid oid, confupdtype char1, confdeltype char1, confmatchtype char1, conislocal bool, coninhcount int4, connoinherit bool, conkey _int2?, confkey _int2?, conpfeqop _oid?, conppeqop _oid?, conffeqop _oid?, confdelsetcols _int2?, conexclop _oid?, conbin pg_node_tree?", fillConstraint, false},
+	{"pg_catalog", "pg_description", 'r', "objoid oid, classoid oid, objsubid int4, description text", fillDescription, false},
+	{"pg_catalog", "pg_shdescription", 'r', "objoid oid, classoid oid, description text", nil, false},
+	{"pg_catalog", "pg_am", 'r', "oid oid, amname name, amhandler regproc, amtype char1", func(_ *Viewer, add func(row)) error {
+		add(row{"oid": 2, "amname": "heap", "amtype": "t"})
+		add(row{"oid": 403, "amname": "btree", "amtype": "i"})
+		return nil
+	}, false},
+	{"pg_catalog", "pg_proc", 'r', "oid oid, proname name, pronamespace oid, proowner oid, prolang oid, procost float4, prorows float4, provariadic oid, prosupport regproc, prokind char1, prosecdef bool, proleakproof bool, proisstrict bool, proretset bool, provolatile char1, proparallel char1, pronargs int2, pronargdefaults int2, prorettype oid, proargtypes oidvector, proallargtypes _oid?, proargmodes text?, proargnames _text?, proargdefaults pg_node_tree?, protrftypes _oid?, prosrc text, probin text?, prosqlbody pg_node_tree?, proconfig _text?, proacl _aclitem?", fillProc, false},
+	{"pg_catalog", "pg_aggregate", 'r', "aggfnoid regproc, aggkind char1, aggnumdirectargs int2, aggtransfn regproc, aggfinalfn regproc, aggtranstype oid", nil, false},
+	{"pg_catalog", "pg_operator", 'r', "oid oid, oprname name, oprnamespace oid, oprowner oid, oprkind char1, oprcanmerge bool, oprcanhash bool, oprleft oid, oprright oid, oprresult oid, oprcom oid, oprnegate oid, oprcode regproc, oprrest regproc, oprjoin regproc", fillOperator, false},
+	{"pg_catalog", "pg_cast", 'r', "oid oid, castsource oid, casttarget oid, castfunc oid, castcontext char1, castmethod char1", fillCast, false},
+	{"pg_catalog", "pg_database", 'r', "oid oid, datname name, datdba oid, encoding int4, datlocprovider char1, datistemplate bool, datallowconn bool, datconnlimit int4, datfrozenxid xid, datminmxid xid, dattablespace oid, datcollate text, datctype text, daticulocale text?, datcollversion text?, datacl _aclitem?", func(v *Viewer, add func(row)) error {
+		add(row{"oid": databaseOID, "datname": v.Database, "datdba": OwnerOID, "encoding": 6, "datlocprovider": "c", "datallowconn": true,
+			"datconnlimit": -1, "dattablespace": 1663, "datcollate": "C", "datctype": "C"})
+		return nil
+	}, false},
+	{"pg_catalog", "pg_roles", 'v', "rolname name, rolsuper bool, rolinherit bool, rolcreaterole bool, rolcreatedb bool, rolcanlogin bool, rolreplication bool, rolconnlimit int4, rolpassword text?, rolvaliduntil timestamptz?, rolbypassrls bool, rolconfig _text?, oid oid", func(v *Viewer, add func(row)) error {
+		add(row{"rolname": v.User, "rolsuper": true, "rolinherit": true, "rolcreaterole": true, "rolcreatedb": true, "rolcanlogin": true,
+			"rolconnlimit": -1, "rolpassword": "********", "rolbypassrls": true, "oid": OwnerOID})
+		return nil
+	}, false},
+	{"pg_catalog", "pg_user", 'v', "usename name, usesysid oid, usecreatedb bool, usesuper bool, userepl bool, usebypassrls bool, passwd text?, valuntil timestamptz?, useconfig _text?", func(v *Viewer, add func(row)) error {
+		add(row{"usename": v.User, "usesysid": OwnerOID, "usecreatedb": true, "usesuper": true, "usebypassrls": true, "passwd": "********"})
+		return nil
+	}, false},
+	{"pg_catalog", "pg_auth_members", 'r', "roleid oid, member oid, grantor oid, admin_option bool", nil, false},
+	{"pg_catalog", "pg_tablespace", 'r', "oid oid, spcname name, spcowner oid, spcacl _aclitem?, spcoptions _text?", func(_ *Viewer, add func(row)) error {
+		add(row{"oid": 1663, "spcname": "pg_default", "spcowner": OwnerOID})
+		return nil
+	}, false},
+	{"pg_catalog", "pg_collation", 'r', "oid oid, collname name, collnamespace oid, collowner oid, collprovider char1, collisdeterministic bool, collencoding int4, collcollate text?, collctype text?, colliculocale text?, collversion text?", func(_ *Viewer, add func(row)) error {
+		for i, n := range []string{"default", "C", "POSIX"} {
+			oid := []int{100, 950, 951}[i]
+			add(row{"oid": oid, "collname": n, "collnamespace": PgCatalogOID, "collowner": OwnerOID, "collprovider": "c", "collisdeterministic": true,
+				"collencoding": -1, "collcollate": "C", "collctype": "C"})
+		}
+		return nil
+	}, false},
+	{"pg_catalog", "pg_language", 'r', "oid oid, lanname name, lanowner oid, lanispl bool, lanpltrusted bool, lanplcallfoid oid, laninline oid, lanvalidator oid, lanacl _aclitem?", func(_ *Viewer, add func(row)) error {
+		add(row{"oid": 12, "lanname": "internal", "lanowner": OwnerOID})
+		add(row{"oid": 14, "lanname": "sql", "lanowner": OwnerOID, "lanpltrusted": true})
+		return nil
+	}, false},
+	{"pg_catalog", "pg_tables", 'v', "schemaname name, tablename name, tableowner name, tablespace name?, hasindexes bool, hasrules bool, hastriggers bool, rowsecurity bool", func(v *Viewer, add func(row)) error {
+		for _, r := range v.Snapshot.Relations() {
+			if relkind(r) == "r" {
+				add(row{"schemaname": r.Schema, "tablename": r.Name, "tableowner": r.Owner, "hasindexes": r.PrimaryKey != nil})
+			}
+		}
+		return nil
+	}, false},
+	{"pg_catalog", "pg_views", 'v', "schemaname name, viewname name, viewowner name, definition text", func(v *Viewer, add func(row)) error {
+		for _, r := range v.Snapshot.Relations() {
+			if r.Kind == View {
+				add(row{"schemaname": r.Schema, "viewname": r.Name, "viewowner": r.Owner, "definition": r.Definition})
+			}
+		}
+		return nil
+	}, false},
+	{"pg_catalog", "pg_matviews", 'v', "schemaname name, matviewname name, matviewowner name, tablespace name?, hasindexes bool, ispopulated bool, definition text", func(v *Viewer, add func(row)) error {
+		for _, r := range v.Snapshot.Relations() {
+			if r.Kind == MatView {
+				add(row{"schemaname": r.Schema, "matviewname": r.Name, "matviewowner": r.Owner, "ispopulated": true, "definition": r.Definition})
+			}
+		}
+		return nil
+	}, false},
+	{"pg_catalog", "pg_indexes", 'v', "schemaname name, tablename name, indexname name, tablespace name?, indexdef text", func(v *Viewer, add func(row)) error {
+		for _, r := range v.Snapshot.Relations() {
+			if r.PrimaryKey != nil {
+				add(row{"schemaname": r.Schema, "tablename": r.Name, "indexname": r.PrimaryKeyName, "indexdef": indexDef(r)})
+			}
+		}
+		return nil
+	}, false},
+	{"pg_catalog", "pg_settings", 'v', "name text, setting text?, unit text?, category text?, short_desc text?, extra_desc text?, context text?, vartype text?, source text?, min_val text?, max_val text?, enumvals _text?, boot_val text?, reset_val text?, sourcefile text?, sourceline int4?, pending_restart bool?", nil, true},
+	{"pg_catalog", "pg_stat_activity", 'v', "datid oid?, datname name?, pid int4, leader_pid int4?, usesysid oid?, usename name?, application_name text?, client_addr inet?, client_hostname text?, client_port int4?, backend_start timestamptz?, xact_start timestamptz?, query_start timestamptz?, state_change timestamptz?, wait_event_type text?, wait_event text?, state text?, backend_xid xid?, backend_xmin xid?, query_id int8?, query text?, backend_type text?", nil, true},
+	{"pg_catalog", "pg_cursors", 'v', "name text, statement text, is_holdable bool, is_binary bool, is_scrollable bool, creation_time timestamptz", nil, true},
+	{"pg_catalog", "pg_prepared_statements", 'v', "name text, statement text, prepare_time timestamptz, parameter_types _regtype?, from_sql bool, generic_plans int8, custom_plans int8", nil, true},
+	// Relations about things that streamsql does not have: empty, so that clients that ask go on.
+	{"pg_catalog", "pg_inherits", 'r', "inhrelid oid, inhparent oid, inhseqno int4, inhdetachpending bool", nil, false},
+	{"pg_catalog", "pg_enum", 'r', "oid oid, enumtypid oid, enumsortorder float4, enumlabel name", nil, false},
+	{"pg_catalog", "pg_range", 'r', "rngtypid oid, rngsubtype oid, rngmultitypid oid, rngcollation oid, rngsubopc oid, rngcanonical regproc, rngsubdiff regproc", nil, false},
+	{"pg_catalog", "pg_trigger", 'r', "oid oid, tgrelid oid, tgparentid oid, tgname name, tgfoid oid, tgtype int2, tgenabled char1, tgisinternal bool, tgconstrrelid oid, tgconstrindid oid, tgconstraint oid, tgdeferrable bool, tginitdeferred bool, tgnargs int2, tgattr int2vector, tgargs bytea, tgqual pg_node_tree?, tgoldtable name?, tgnewtable name?", nil, false},
+	{"pg_catalog", "pg_rewrite", 'r', "oid oid, rulename name, ev_class oid, ev_type char1, ev_enabled char1, is_instead bool, ev_qual pg_node_tree, ev_action pg_node_tree", nil, false},
+	{"pg_catalog", "pg_policy", 'r', "oid oid, polname name, polrelid oid, polcmd char1, polpermissive bool, polroles _oid, polqual pg_node_tree?, polwithcheck pg_node_tree?", nil, false},
+	{"pg_catalog", "pg_policies", 'v', "schemaname name, tablename name, policyname name, permissive text, roles _name, cmd text, qual text?, with_check text?", nil, false},
+	{"pg_catalog", "pg_statistic_ext", 'r', "oid oid, stxrelid oid, stxname name, stxnamespace oid, stxowner oid, stxstattarget int4, stxkeys int2vector, stxkind _text, stxexprs pg_node_tree?", nil, false},
+	{"pg_catalog", "pg_publication", 'r', "oid oid, pubname name, pubowner oid, puballtables bool, pubinsert bool, pubupdate bool, pubdelete bool, pubtruncate bool, pubviaroot bool", nil, false},
+	{"pg_catalog", "pg_publication_rel", 'r', "oid oid, prpubid oid, prrelid oid, prqual pg_node_tree?, prattrs int2vector?", nil, false},
+	{"pg_catalog", "pg_publication_namespace", 'r', "oid oid, pnpubid oid, pnnspid oid", nil, false},
+	{"pg_catalog", "pg_subscription", 'r', "oid oid, subdbid oid, subname name, subowner oid, subenabled bool", nil, false},
+	{"pg_catalog", "pg_foreign_table", 'r', "ftrelid oid, ftserver oid, ftoptions _text?", fillForeignTable, false},
+	{"pg_catalog", "pg_foreign_server", 'r', "oid oid, srvname name, srvowner oid, srvfdw oid, srvtype text?, srvversion text?, srvacl _aclitem?, srvoptions _text?", func(_ *Viewer, add func(row)) error {
+		add(row{"oid": foreignServerOID, "srvname": "streamsql", "srvowner": OwnerOID, "srvfdw": foreignServerOID + 1})
+		return nil
+	}, false},
+	{"pg_catalog", "pg_foreign_data_wrapper", 'r', "oid oid, fdwname name, fdwowner oid, fdwhandler oid, fdwvalidator oid, fdwacl _aclitem?, fdwoptions _text?", func(_ *Viewer, add func(row)) error {
+		add(row{"oid": foreignServerOID + 1, "fdwname": "connector", "fdwowner": OwnerOID})
+		return nil
+	}, false},
+	{"pg_catalog", "pg_user_mappings", 'v', "umid oid, srvid oid, srvname name, umuser oid, usename name, umoptions _text?", nil, false},
+	{"pg_catalog", "pg_extension", 'r', "oid oid, extname name, extowner oid, extnamespace oid, extrelocatable bool, extversion text, extconfig _oid?, extcondition _text?", nil, false},
+	{"pg_catalog", "pg_available_extensions", 'v', "name name, default_version text, installed_version text?, comment text", nil, false},
+	{"pg_catalog", "pg_depend", 'r', "classid oid, objid oid, objsubid int4, refclassid oid, refobjid oid, refobjsubid int4, deptype char1", nil, false},
+	{"pg_catalog", "pg_sequence", 'r', "seqrelid oid, seqtypid oid, seqstart int8, seqincrement int8, seqmax int8, seqmin int8, seqcache int8, seqcycle bool", nil, false},
+	{"pg_catalog", "pg_opclass", 'r', "oid oid, opcmethod oid, opcname name, opcnamespace oid, opcowner oid, opcfamily oid, opcintype oid, opcdefault bool, opckeytype oid", nil, false},
+	{"pg_catalog", "pg_opfamily", 'r', "oid oid, opfmethod oid, opfname name, opfnamespace oid, opfowner oid", nil, false},
+	{"pg_catalog", "pg_conversion", 'r', "oid oid, conname name, connamespace oid, conowner oid, conforencoding int4, contoencoding int4, conproc regproc, condefault bool", nil, false},
+	{"pg_catalog", "pg_event_trigger", 'r', "oid oid, evtname name, evtevent name, evtowner oid, evtfoid oid, evtenabled char1, evttags _text?", nil, false},
+	{"pg_catalog", "pg_db_role_setting", 'r', "setdatabase oid, setrole oid, setconfig _text?", nil, false},
+	{"pg_catalog", "pg_default_acl", 'r', "oid oid, defaclrole oid, defaclnamespace oid, defaclobjtype char1, defaclacl _aclitem", nil, false},
+	{"pg_catalog", "pg_locks", 'v', "locktype text?, database oid?, relation oid?, page int4?, tuple int2?, virtualxid text?, transactionid xid?, classid oid?, objid oid?, objsubid int2?, virtualtransaction text?, pid int4?, mode text?, granted bool?, fastpath bool?, waitstart timestamptz?", nil, false},
+	{"pg_catalog", "pg_partitioned_table", 'r', "partrelid oid, partstrat char1, partnatts int2, partdefid oid, partattrs int2vector, partclass oidvector, partcollation oidvector, partexprs pg_node_tree?", nil, false},
+	{"pg_catalog", "pg_ts_config", 'r', "oid oid, cfgname name, cfgnamespace oid, cfgowner oid, cfgparser oid", nil, false},
+	{"pg_catalog", "pg_ts_dict", 'r', "oid oid, dictname name, dictnamespace oid, dictowner oid, dicttemplate oid, dictinitoption text?", nil, false},
+	{"pg_catalog", "pg_ts_parser", 'r', "oid oid, prsname name, prsnamespace oid", nil, false},
+	{"pg_catalog", "pg_ts_template", 'r', "oid oid, tmplname name, tmplnamespace oid", nil, false},
+	{"pg_catalog", "pg_seclabel", 'r', "objoid oid, classoid oid, objsubid int4, provider text, label text", nil, false},
+	{"pg_catalog", "pg_shseclabel", 'r', "objoid oid, classoid oid, provider text, label text", nil, false},
+	{"pg_catalog", "pg_seclabels", 'v', "objoid oid, classoid oid, objsubid int4, objtype text, objnamespace oid, objname text, provider text, label text", nil, false},
+	{"pg_catalog", "pg_replication_slots", 'v', "slot_name name, plugin name?, slot_type text?, datoid oid?, database name?, temporary bool?, active bool?, active_pid int4?", nil, false},
+	{"pg_catalog", "pg_stat_gssapi", 'v', "pid int4, gss_authenticated bool, principal text?, encrypted bool", nil, false},
+	{"pg_catalog", "pg_stat_ssl", 'v', "pid int4, ssl bool, version text?, cipher text?, bits int4?", nil, false},
+	{"pg_catalog", "pg_stat_user_tables", 'v', "relid oid, schemaname name, relname name, seq_scan int8, n_live_tup int8", nil, false},
+	{"pg_catalog", "pg_timezone_names", 'v', "name text, abbrev text, utc_offset interval, is_dst bool", nil, false},
+	{"pg_catalog", "pg_largeobject_metadata", 'r', "oid oid, lomowner oid, lomacl _aclitem?", nil, false},
+
+	{"information_schema", "schemata", 'v', "catalog_name name, schema_name name, schema_owner name, default_character_set_catalog name?, default_character_set_schema name?, default_character_set_name name?, sql_path text?", fillSchemata, false},
+	{"information_schema", "tables", 'v', "table_catalog name, table_schema name, table_name name, table_type text, self_referencing_column_name name?, reference_generation text?, user_defined_type_catalog name?, user_defined_type_schema name?, user_defined_type_name name?, is_insertable_into text, is_typed text, commit_action text?", fillISTables, false},
+	{"information_schema", "columns", 'v', "table_catalog name, table_schema name, table_name name, column_name name, ordinal_position int4, column_default text?, is_nullable text, data_type text, character_maximum_length int4?, character_octet_length int4?, numeric_precision int4?, numeric_precision_radix int4?, numeric_scale int4?, datetime_precision int4?, interval_type text?, interval_precision int4?, character_set_catalog name?, character_set_schema name?, character_set_name name?, collation_catalog name?, collation_schema name?, collation_name name?, domain_catalog name?, domain_schema name?, domain_name name?, udt_catalog name, udt_schema name, udt_name name, scope_catalog name?, scope_schema name?, scope_name name?, maximum_cardinality int4?, dtd_identifier text, is_self_referencing text, is_identity text, identity_generation text?, identity_start text?, identity_increment text?, identity_maximum text?, identity_minimum text?, identity_cycle text, is_generated text, generation_expression text?, is_updatable text", fillISColumns, false},
+	{"information_schema", "views", 'v', "table_catalog name, table_schema name, table_name name, view_definition text?, check_option text, is_updatable text, is_insertable_into text, is_trigger_updatable text, is_trigger_deletable text, is_trigger_insertable_into text", fillISViews, false},
+	{"information_schema", "table_constraints", 'v', "constraint_catalog name, constraint_schema name, constraint_name name, table_catalog name, table_schema name, table_name name, constraint_type text, is_deferrable text, initially_deferred text, enforced text, nulls_distinct text?", fillISConstraints, false},
+	{"information_schema", "key_column_usage", 'v', "constraint_catalog name, constraint_schema name, constraint_name name, table_catalog name, table_schema name, table_name name, column_name name, ordinal_position int4, position_in_unique_constraint int4?", fillISKeys, false},
+	{"information_schema", "referential_constraints", 'v', "constraint_catalog name, constraint_schema name, constraint_name name, unique_constraint_catalog name?, unique_constraint_schema name?, unique_constraint_name name?, match_option text, update_rule text, delete_rule text", nil, false},
+	{"information_schema", "constraint_column_usage", 'v', "table_catalog name, table_schema name, table_name name, column_name name, constraint_catalog name, constraint_schema name, constraint_name name", nil, false},
+	{"information_schema", "table_privileges", 'v', "grantor name, grantee name, table_catalog name, table_schema name, table_name name, privilege_type text, is_grantable text, with_hierarchy text", nil, false},
+	{"information_schema", "routine_privileges", 'v', "grantor name, grantee name, specific_catalog name, specific_schema name, specific_name name, routine_catalog name, routine_schema name, routine_name name, privilege_type text, is_grantable text", nil, false},
+
+	{"sys", "jobs", 'v', "relation text, state text, changes int8, error text?, started_at timestamptz", nil, true},
+	{"sys", "errors", 'v', "relation text, at timestamptz, sqlstate text, message text, row_data jsonb", nil, true},
+	{"sys", "watermarks", 'v', "relation text, view text, partition int8, state text, watermark timestamp?, rows int8, late_rows int8, null_times int8, future_rows int8, last_row_at timestamptz?", nil, true},
+}
+
+const foreignServerOID = 11990
+
+// relkind gives pg_class.relkind of a relation.
+func relkind(r *Relation) string {
+	switch r.Kind {
+	case Table:
+		return "r"
+	case Source, Sink:
+		return "f"
+	case View:
+		return "v"
+	case MatView:
+		return "m"
+	}
+	return string(r.SystemKind)
+}
+
+func nsOID(v *Viewer, r *Relation) uint32 {
+	oid, _ := v.Snapshot.SchemaOID(r.Schema)
+	return oid
+}
+
+func fillNamespace(v *Viewer, add func(row)) error {
+	for _, n := range v.Snapshot.Schemas() {
+		oid, _ := v.Snapshot.SchemaOID(n)
+		add(row{"oid": oid, "nspname": n, "nspowner": OwnerOID})
+	}
+	return nil
+}
+
+func fillClass(v *Viewer, add func(row)) error {
+	for _, r := range v.Snapshot.Relations() {
+		am := 2
+		if k := relkind(r); k == "v" || k == "f" {
+			am = 0
+		}
+		add(row{"oid": r.OID, "relname": r.Name, "relnamespace": nsOID(v, r), "reltype": r.TypeOID, "relowner": OwnerOID, "relam": am,
+			"reltuples": -1, "relhasindex": r.PrimaryKey != nil, "relpersistence": "p", "relkind": relkind(r), "relnatts": len(r.Columns),
+			"relispopulated": true, "relreplident": "d"})
+		if r.PrimaryKey != nil {
+			add(row{"oid": r.PrimaryKeyOID, "relname": r.PrimaryKeyName, "relnamespace": nsOID(v, r), "relowner": OwnerOID, "relam": 403,
+				"relpersistence": "p", "relkind": "i", "relnatts": len(r.PrimaryKey), "relispopulated": true, "relreplident": "n"})
+		}
+	}
+	return nil
+}
+
+func collationOf(t types.T) int {
+	if e, ok := t.Elem(); ok {
+		t = e
+	}
+	if t.Category() == 'S' {
+		if t.OID == types.OIDName {
+			return 950
+		}
+		return defaultCollation
+	}
+	return 0
+}
+
+func fillAttribute(v *Viewer, add func(row)) error {
+	one := func(rel uint32, num int, c *Column, key bool) {
+		in := types.InfoOf(c.Type)
+		ndims := 0
+		if c.Type.IsArray() {
+			ndims = 1
+		}
+		storage := "p"
+		if in.Len < 0 {
+			storage = "x"
+		}
+		gen := ""
+		if c.Generated != "" {
+			gen = "s"
+		}
+		add(row{"attrelid": rel, "attname": c.Name, "atttypid": c.Type.OID, "attstattarget": -1, "attlen": int(in.Len), "attnum": num,
+			"attndims": ndims, "attcacheoff": -1, "atttypmod": int(c.Type.Mod), "attbyval": in.ByVal, "attalign": string(in.Align), "attstorage": storage,
+			"attnotnull": c.NotNull && !key, "atthasdef": (c.Default != "" || c.Generated != "") && !key, "attgenerated": gen, "attislocal": true,
+			"attcollation": collationOf(c.Type)})
+	}
+	for _, r := range v.Snapshot.Relations() {
+		for i := range r.Columns {
+			one(r.OID, i+1, &r.Columns[i], false)
+		}
+		for i, c := range r.PrimaryKey {
+			one(r.PrimaryKeyOID, i+1, &r.Columns[c], true)
+		}
+	}
+	return nil
+}
+
+func fillType(v *Viewer, add func(row)) error {
+	for _, in := range types.All() {
+		t := types.Of(in.OID)
+		elem := uint32(0)
+		if e, ok := t.Elem(); ok {
+			elem = e.OID
+		}
+		typeKind := string(in.Type)
+		storage := "p"
+		if in.Len < 0 {
+			storage = "x"
+		}
+		base := procOf(in.Name)
+		add(row{"oid": in.OID, "typname": in.Name, "typnamespace": PgCatalogOID, "typowner": OwnerOID, "typlen": int(in.Len), "typbyval": in.ByVal,
+			"typtype": typeKind, "typcategory": string(in.Category), "typispreferred": in.Preferred, "typisdefined": true, "typdelim": ",",
+			"typelem": elem, "typarray": in.Array, "typinput": base, "typoutput": base, "typreceive": base, "typsend": base,
+			"typalign": string(in.Align), "typstorage": storage, "typtypmod": -1, "typcollation": collationOf(t)})
+	}
+	for _, r := range v.Snapshot.Relations() {
+		add(row{"oid": r.TypeOID, "typname": r.Name, "typnamespace": nsOID(v, r), "typowner": OwnerOID, "typlen": -1, "typtype": "c",
+			"typcategory": "C", "typisdefined": true, "typdelim": ",", "typrelid": r.OID, "typalign": "d", "typstorage": "x", "typtypmod": -1})
+	}
+	return nil
+}
+
+// procOf gives a regproc for a type's input and output functions: array types are told by array_in.
+func procOf(typname string) uint32 {
+	if typname[0] == '_' {
+		return 750 // array_in
+	}
+	return 0
+}
+
+func fillAttrdef(v *Viewer, add func(row)) error {
+	for _, r := range v.Snapshot.Relations() {
+		for i, c := range r.Columns {
+			text := c.Default
+			if c.Generated != "" {
+				text = c.Generated
+			}
+			if text != "" {
+				add(row{"oid": r.OID*64 + uint32(i), "adrelid": r.OID, "adnum": i + 1, "adbin": text})
+			}
+		}
+	}
+	return nil
+}
+
+func oneBased(cols []int) []int {
+	out := make([]int, len(cols))
+	for i, c := range cols {
+		out[i] = c + 1
+	}
+	return out
+}
+
+func fillIndex(v *Viewer, add func(row)) error {
+	for _, r := range v.Snapshot.Relations() {
+		if r.PrimaryKey == nil {
+			continue
+		}
+		zeros := make([]int, len(r.PrimaryKey))
+		colls := make([]int, len(r.PrimaryKey))
+		for i, c := range r.PrimaryKey {
+			colls[i] = collationOf(r.Columns[c].Type)
+		}
+		add(row{"indexrelid": r.PrimaryKeyOID, "indrelid": r.OID, "indnatts": len(r.PrimaryKey), "indnkeyatts": len(r.PrimaryKey), "indisunique": true,
+			"indisprimary": true, "indimmediate": true, "indisvalid": true, "indisready": true, "indislive": true,
+			"indkey": oneBased(r.PrimaryKey), "indcollation": colls, "indclass": zeros, "indoption": zeros})
+	}
+	return nil
+}
+
+func fillConstraint(v *Viewer, add func(row)) error {
+	for _, r := range v.Snapshot.Relations() {
+		if r.PrimaryKey != nil {
+			add(row{"oid": r.PrimaryKeyOID, "conname": r.PrimaryKeyName, "connamespace": nsOID(v, r), "contype": "p", "convalidated": true,
+				"conrelid": r.OID, "conindid": r.PrimaryKeyOID, "confupdtype": " ", "confdeltype": " ", "confmatchtype": " ", "conislocal": true,
+				"connoinherit": true, "conkey": oneBased(r.PrimaryKey)})
+		}
+	}
+	return nil
+}
+
+func fillDescription(v *Viewer, add func(row)) error {
+	for _, r := range v.Snapshot.Relations() {
+		if r.Comment != "" {
+			add(row{"objoid": r.OID, "classoid": knownOIDs["pg_class"], "description": r.Comment})
+		}
+		for i, c := range r.Columns {
+			if c.Comment != "" {
+				add(row{"objoid": r.OID, "classoid": knownOIDs["pg_class"], "objsubid": i + 1, "description": c.Comment})
+			}
+		}
+	}
+	return nil
+}
+
+func oids(ts []types.T) []int {
+	out := make([]int, len(ts))
+	for i, t := range ts {
+		out[i] = int(t.OID)
+	}
+	return out
+}
+
+func fillProc(_ *Viewer, add func(row)) error {
+	for _, f := range fn.All() {
+		if f.OID == 0 {
+			continue
+		}
+		variadic := 0
+		if f.Variadic && len(f.Args) > 0 {
+			variadic = int(f.Args[len(f.Args)-1].OID)
+		}
+		r := row{"oid": f.OID, "proname": f.Name, "pronamespace": PgCatalogOID, "proowner": OwnerOID, "prolang": 12, "procost": 1, "prokind": "f",
+			"proisstrict": f.Strict, "proretset": f.Set != nil, "provolatile": string(f.Volatility), "proparallel": "s", "pronargs": len(f.Args),
+			"pronargdefaults": f.Defaults, "prorettype": f.Ret.OID, "proargtypes": oids(f.Args), "provariadic": variadic, "prosrc": f.Name}
+		if slices.ContainsFunc(f.ArgNames, func(s string) bool { return s != "" }) {
+			r["proargnames"] = f.ArgNames
+		}
+		add(r)
+	}
+	for _, a := range fn.AllAggs() {
+		if a.OID != 0 {
+			add(row{"oid": a.OID, "proname": a.Name, "pronamespace": PgCatalogOID, "proowner": OwnerOID, "prolang": 12, "procost": 1, "prokind": "a",
+				"provolatile": "i", "proparallel": "s", "pronargs": len(a.Args), "prorettype": a.Ret.OID, "proargtypes": oids(a.Args), "prosrc": "aggregate_dummy"})
+		}
+	}
+	return nil
+}
+
+func fillOperator(_ *Viewer, add func(row)) error {
+	for _, f := range fn.AllOps() {
+		if f.OID == 0 {
+			continue
+		}
+		kind, left, right := "b", uint32(0), f.Args[len(f.Args)-1].OID
+		if len(f.Args) == 1 {
+			kind = "l"
+		} else {
+			left = f.Args[0].OID
+		}
+		add(row{"oid": f.OID, "oprname": f.Name, "oprnamespace": PgCatalogOID, "oprowner": OwnerOID, "oprkind": kind, "oprcanhash": f.Name == "=",
+			"oprcanmerge": f.Name == "=", "oprleft": left, "oprright": right, "oprresult": f.Ret.OID})
+	}
+	return nil
+}
+
+func fillCast(_ *Viewer, add func(row)) error {
+	for i, c := range fn.AllCasts() {
+		method := "f"
+		if c.Binary {
+			method = "b"
+		}
+		add(row{"oid": 11000 + i, "castsource": c.From.OID, "casttarget": c.To.OID, "castcontext": string(c.Context), "castmethod": method})
+	}
+	return nil
+}
+
+func fillForeignTable(v *Viewer, add func(row)) error {
+	for _, r := range v.Snapshot.Relations() {
+		if relkind(r) == "f" {
+			opts := make([]string, 0, len(r.Options))
+			for _, o := range r.Options {
+				opts = append(opts, o.Name+"="+o.Value)
+			}
+			add(row{"ftrelid": r.OID, "ftserver": foreignServerOID, "ftoptions": opts})
+		}
+	}
+	return nil
+}

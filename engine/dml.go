@@ -1,0 +1,429 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"streamsql/catalog"
+	"streamsql/exec"
+	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
+	"streamsql/internal/vec"
+	"streamsql/sql/parser/ast"
+	"streamsql/sql/planner"
+	"streamsql/state"
+)
+
+func releaseAll(bs []*vec.Batch) {
+	for _, b := range bs {
+		b.Release()
+	}
+}
+
+// drainPortal gives all rows of a query that ends.
+func drainPortal(ctx context.Context, p Portal) ([]*vec.Batch, error) {
+	var out []*vec.Batch
+	for {
+		b, done, err := p.Fetch(ctx, 0)
+		if err != nil {
+			releaseAll(out)
+			return nil, err
+		}
+		if b != nil {
+			out = append(out, b)
+		}
+		if done {
+			return out, nil
+		}
+	}
+}
+
+// insertable checks that a relation takes INSERT or COPY.
+func insertable(rel *catalog.Relation, verb string, pos int) error {
+	switch rel.Kind {
+	case catalog.Table:
+		return nil
+	case catalog.Source:
+		if _, ok := rel.Option("connector"); !ok {
+			return nil
+		}
+		return pgerr.New(pgerr.WrongObjectType, "cannot %s source \"%s\": its rows come from a connector", verb, rel.Name).
+			WithHint("Create the source without a connector, or a TABLE.").At(pos)
+	case catalog.System:
+		return pgerr.New(pgerr.InsufficientPrivilege, "permission denied: \"%s\" is a system catalog", rel.Name).At(pos)
+	}
+	return pgerr.New(pgerr.WrongObjectType, "cannot %s %s \"%s\"", verb, rel.Kind, rel.Name).At(pos)
+}
+
+func returningColumns(d *planner.DML) []Column {
+	if d.Returning == nil {
+		return nil
+	}
+	out := make([]Column, len(d.Columns))
+	for i, f := range d.Columns {
+		out[i] = Column{Name: f.Name, Type: f.Type}
+	}
+	return out
+}
+
+// newDMLPortal makes the portal of INSERT, UPDATE and DELETE.
+func (s *Session) newDMLPortal(st *Statement, args []types.Datum) Portal {
+	d, columns := st.dml, st.columns
+	var affected int64
+	tag := func(int64) string {
+		if d.Kind == planner.DMLInsert {
+			return fmt.Sprintf("INSERT 0 %d", affected)
+		}
+		return fmt.Sprintf("%s %d", strings.ToUpper(d.Kind.String()), affected)
+	}
+	return &valuesPortal{columns: columns, tag: tag, run: func(ctx context.Context) (out []*vec.Batch, err error) {
+		defer recovered(s.e, "statement", &err)
+		out, affected, err = s.executeDML(ctx, d, args)
+		return out, err
+	}}
+}
+
+// executeDML runs a change of a table in the session's transaction, or in one of
+// its own. Where another session has changed the same rows meanwhile it is run again, at last with all other writers held off.
+func (s *Session) executeDML(ctx context.Context, d *planner.DML, args []types.Datum) (returning []*vec.Batch, affected int64, err error) {
+	if s.tx != nil && s.tx.readOnly {
+		return nil, 0, pgerr.New(pgerr.ReadOnlySQLTransaction, "cannot execute %s in a read-only transaction", strings.ToUpper(d.Kind.String()))
+	}
+	if s.tx != nil {
+		return s.changeTable(ctx, d, args)
+	}
+	for try := 0; ; try++ {
+		s.tx = s.newTx(false)
+		returning, affected, err = s.changeTable(ctx, d, args)
+		if err != nil {
+			s.rollback()
+			return nil, 0, err
+		}
+		err = s.commit(ctx)
+		if err == nil {
+			return returning, affected, nil
+		}
+		releaseAll(returning)
+		if pgerr.Code(err) != pgerr.SerializationFailure || try == 20 {
+			return nil, 0, err
+		}
+	}
+}
+
+// changeTable computes the changes of a statement and applies them to the transaction's copy of the table, all or none.
+func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.Datum) (returning []*vec.Batch, affected int64, err error) {
+	tt, err := s.writable(d.Rel)
+	if err != nil {
+		return nil, 0, err
+	}
+	q := &planner.Query{Root: d.Source}
+	p := s.newQueryPortal(q, planner.Bind(d.Source, args), nil, s.fnCtx(ctx))
+	rows, err := drainPortal(ctx, p)
+	p.Close()
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { releaseAll(rows) }()
+	width := len(d.Rel.Columns)
+	var changes, visible []*vec.Batch // visible: what RETURNING sees
+	defer func() {
+		if err != nil {
+			releaseAll(changes)
+		}
+		releaseAll(visible)
+	}()
+	part := func(b *vec.Batch, from int, op vec.Op) *vec.Batch {
+		cols := make([]int, width)
+		for i := range cols {
+			cols[i] = from + i
+		}
+		c := b.Project(d.Rel.Fields(), cols)
+		c.Ops, c.W = nil, nil
+		if op == vec.Delete {
+			c.Ops = deletes(b.N)
+		}
+		return c
+	}
+	switch d.Kind {
+	case planner.DMLInsert:
+		for _, b := range rows {
+			affected += int64(b.N)
+			if d.OnConflict != nil {
+				continue
+			}
+			changes = append(changes, part(b, 0, vec.Insert))
+		}
+		if d.OnConflict != nil {
+			if changes, affected, err = s.resolveConflicts(ctx, tt, d, rows, args); err != nil {
+				return nil, 0, err
+			}
+		}
+		for _, c := range changes {
+			if c.Ops == nil {
+				visible = append(visible, c.Retain())
+			}
+		}
+	case planner.DMLUpdate:
+		if rows, err = s.firstPerRow(d.Rel, rows); err != nil {
+			return nil, 0, err
+		}
+		for _, b := range rows {
+			changes = append(changes, part(b, 0, vec.Delete))
+		}
+		for _, b := range rows {
+			affected += int64(b.N)
+			n := part(b, width, vec.Insert)
+			changes = append(changes, n)
+			visible = append(visible, b.Retain())
+		}
+	case planner.DMLDelete:
+		if rows, err = s.firstPerRow(d.Rel, rows); err != nil {
+			return nil, 0, err
+		}
+		for _, b := range rows {
+			affected += int64(b.N)
+			changes = append(changes, part(b, 0, vec.Delete))
+			visible = append(visible, b.Retain())
+		}
+	}
+	if err = checkNotNull(d.Rel, changes); err != nil {
+		return nil, 0, err
+	}
+	if d.Returning != nil {
+		if returning, err = s.returning(ctx, d, visible, args); err != nil {
+			return nil, 0, err
+		}
+	}
+	if err = tt.apply(changes); err != nil {
+		releaseAll(returning)
+		return nil, 0, err
+	}
+	tt.changes = append(tt.changes, changes...)
+	return returning, affected, nil
+}
+
+func deletes(n int) []vec.Op {
+	ops := make([]vec.Op, n)
+	for i := range ops {
+		ops[i] = vec.Delete
+	}
+	return ops
+}
+
+// apply puts changes into the transaction's copy, all or none.
+func (tt *txTable) apply(changes []*vec.Batch) error {
+	if tt.work == nil {
+		return nil
+	}
+	before := tt.work.Snapshot()
+	for _, b := range changes {
+		if err := tt.work.Apply(b); err != nil {
+			tt.work.Reset(before)
+			var dup *state.DuplicateKey
+			if errors.As(err, &dup) {
+				return duplicateKey(tt.rel, dup)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// duplicateKey words 23505.
+func duplicateKey(rel *catalog.Relation, dup *state.DuplicateKey) error {
+	names := make([]string, len(rel.PrimaryKey))
+	vals := make([]string, len(rel.PrimaryKey))
+	for i, c := range rel.PrimaryKey {
+		names[i] = rel.Columns[c].Name
+		vals[i] = "null"
+		if i < len(dup.Key) && dup.Key[i] != nil {
+			vals[i] = string(types.AppendText(nil, &types.Env{}, rel.Columns[c].Type, dup.Key[i]))
+		}
+	}
+	e := pgerr.New(pgerr.UniqueViolation, "duplicate key value violates unique constraint \"%s\"", rel.PrimaryKeyName).
+		WithDetail("Key (%s)=(%s) already exists.", strings.Join(names, ", "), strings.Join(vals, ", "))
+	e.Schema, e.Table, e.Constraint = rel.Schema, rel.Name, rel.PrimaryKeyName
+	return e
+}
+
+// checkNotNull refuses NULL in columns that are NOT NULL.
+func checkNotNull(rel *catalog.Relation, changes []*vec.Batch) error {
+	for c, col := range rel.Columns {
+		if !col.NotNull {
+			continue
+		}
+		for _, b := range changes {
+			if b.Ops != nil || b.Cols[c].NullN() == 0 {
+				continue
+			}
+			for i := range b.N {
+				if !b.Cols[c].IsNull(i) {
+					continue
+				}
+				vals := make([]string, len(rel.Columns))
+				for k := range rel.Columns {
+					var v vec.Vec
+					v.View(b.Cols[k])
+					vals[k] = "null"
+					if d := v.Datum(i); d != nil {
+						vals[k] = string(types.AppendText(nil, &types.Env{}, rel.Columns[k].Type, d))
+					}
+				}
+				e := pgerr.New(pgerr.NotNullViolation, "null value in column \"%s\" of relation \"%s\" violates not-null constraint", col.Name, rel.Name).
+					WithDetail("Failing row contains (%s).", strings.Join(vals, ", "))
+				e.Schema, e.Table, e.Column = rel.Schema, rel.Name, col.Name
+				return e
+			}
+		}
+	}
+	return nil
+}
+
+// firstPerRow leaves one change for each row of a table with a primary key: a join in UPDATE .. FROM may name a row
+// more than once, and PostgreSQL then takes one of the matches.
+func (s *Session) firstPerRow(rel *catalog.Relation, rows []*vec.Batch) ([]*vec.Batch, error) {
+	if rel.PrimaryKey == nil {
+		return rows, nil
+	}
+	seen := map[string]bool{}
+	var ts []types.T
+	for _, c := range rel.PrimaryKey {
+		ts = append(ts, rel.Columns[c].Type)
+	}
+	var key []byte
+	for i, b := range rows {
+		views := b.Views(nil)
+		keyCols := make([]vec.Vec, len(rel.PrimaryKey))
+		for k, c := range rel.PrimaryKey {
+			keyCols[k] = views[c]
+		}
+		var sel []int32
+		for r := range b.N {
+			key = vec.AppendKey(key[:0], keyCols, ts, r)
+			if !seen[string(key)] {
+				seen[string(key)] = true
+				sel = append(sel, int32(r))
+			}
+		}
+		if len(sel) < b.N {
+			rows[i] = b.Select(s.e.alloc, sel)
+			b.Release()
+		}
+	}
+	return rows, nil
+}
+
+// returning evaluates RETURNING over the rows that it sees.
+func (s *Session) returning(ctx context.Context, d *planner.DML, rows []*vec.Batch, args []types.Datum) ([]*vec.Batch, error) {
+	var out []*vec.Batch
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	xc := &exec.Context{Alloc: s.e.alloc, Fn: s.fnCtx(ctx), Stats: &exec.Stats{}}
+	prog, err := exec.CompileExprs(xc, planner.BindExprs(d.Returning, args), rows[0].Schema)
+	if err != nil {
+		return nil, err
+	}
+	defer prog.Close()
+	b := vec.NewBuilder(s.e.alloc, vec.NewSchema(d.Columns...))
+	defer b.Release()
+	for _, in := range rows {
+		res, err := prog.Eval(in.Views(nil), in.N)
+		if err != nil {
+			releaseAll(out)
+			return nil, err
+		}
+		for i, v := range res {
+			if len(v.Errs) > 0 {
+				releaseAll(out)
+				return nil, v.Errs[0].Err
+			}
+			b.Cols[i].AppendRange(v, 0, in.N)
+		}
+		out = append(out, b.Finish())
+	}
+	return out, nil
+}
+
+// insertBatches inserts full rows of a relation, in the session's transaction or in one of its own. It takes the batches over.
+func (s *Session) insertBatches(ctx context.Context, rel *catalog.Relation, bs []*vec.Batch) error {
+	if err := checkNotNull(rel, bs); err != nil {
+		releaseAll(bs)
+		return err
+	}
+	own := s.tx == nil
+	if own {
+		s.tx = s.newTx(false)
+	}
+	tt, err := s.writable(rel)
+	if err == nil {
+		err = tt.apply(bs)
+	}
+	if err != nil {
+		releaseAll(bs)
+		if own {
+			s.rollback()
+		}
+		return err
+	}
+	tt.changes = append(tt.changes, bs...)
+	if own {
+		return s.commit(ctx)
+	}
+	return nil
+}
+
+// truncate executes TRUNCATE: every row is taken away, one by one for those who follow the table.
+func (s *Session) truncate(ctx context.Context, x *ast.Truncate) error {
+	for _, n := range x.Names {
+		rel, err := s.lookup(n, catalog.Table)
+		if err != nil {
+			return err
+		}
+		if rel.AppendOnly {
+			return pgerr.New(pgerr.ObjectNotInPrerequisiteState, "cannot truncate append-only table \"%s\"", rel.Name).At(n.Pos)
+		}
+		own := s.tx == nil
+		if own {
+			s.tx = s.newTx(false)
+		}
+		tt, err := s.writable(rel)
+		if err == nil {
+			all := make([]int, len(rel.Columns))
+			for i := range all {
+				all[i] = i
+			}
+			scan := tt.work.Snapshot().Scan(all)
+			b := vec.NewBuilder(s.e.alloc, rel.Fields())
+			var changes []*vec.Batch
+			for more := true; more; {
+				more = scan.Next(b, vec.MaxRows)
+				if b.Len() > 0 {
+					c := b.Finish()
+					c.Ops = deletes(c.N)
+					changes = append(changes, c)
+				}
+			}
+			b.Release()
+			if err = tt.apply(changes); err == nil {
+				tt.changes = append(tt.changes, changes...)
+			} else {
+				releaseAll(changes)
+			}
+		}
+		if err != nil {
+			if own {
+				s.rollback()
+			}
+			return err
+		}
+		if own {
+			if err := s.commit(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
