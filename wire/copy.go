@@ -42,41 +42,37 @@ func (c *conn) copyOut(ctx context.Context, p engine.Portal, f *engine.CopyForma
 func (c *conn) copyIn(ctx context.Context, in copyIn) (tag string, err error) {
 	overall, formats := copyFormats(in.Format(), in.Columns())
 	c.w.send(&pgproto3.CopyInResponse{OverallFormat: overall, ColumnFormatCodes: formats})
-	if err := c.w.flush(); err != nil {
-		in.Fail("the client has gone")
+	drop := func(err error) (string, error) {
+		_ = in.Fail(err.Error()) // err is the reason that the client is told
 		return "", err
+	}
+	if err := c.w.flush(); err != nil {
+		return drop(err)
 	}
 	for {
 		f, err := c.inbox.get(ctx)
 		if err != nil {
-			in.Fail("the connection was lost or the statement cancelled")
 			var e *pgerr.Error
 			if !errors.As(err, &e) {
 				err = errGone
 			}
-			return "", err
+			return drop(err)
 		}
 		if f.bad != nil {
-			in.Fail(f.bad.Message)
-			return "", f.bad
+			return drop(f.bad)
 		}
 		switch f.typ {
 		case 'd':
 			if err := in.Write(f.body); err != nil {
-				in.Fail(err.Error())
-				return "", err
+				return drop(err)
 			}
 		case 'c':
-			tag, err := in.Finish(ctx)
-			return tag, err
+			return in.Finish(ctx)
 		case 'f':
-			msg := string(f.body[:len(f.body)-1])
-			in.Fail(msg)
-			return "", pgerr.New(pgerr.QueryCanceled, "COPY from stdin failed: %s", msg)
+			return "", in.Fail(string(f.body[:len(f.body)-1]))
 		case 'H', 'S': // clients may send them at any time; they mean nothing during a copy
 		default:
-			in.Fail("protocol violation")
-			return "", pgerr.New(pgerr.ProtocolViolation, "unexpected message type 0x%02X during COPY from stdin", f.typ)
+			return drop(pgerr.New(pgerr.ProtocolViolation, "unexpected message type 0x%02X during COPY from stdin", f.typ))
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"streamsql/engine"
 	"streamsql/internal/types"
+	"streamsql/internal/vec"
 )
 
 // copy makes e encode COPY data.
@@ -179,4 +180,45 @@ func (e *encoder) appendCSV(dst, cell []byte, force bool) []byte {
 		dst = append(dst, b)
 	}
 	return append(dst, q)
+}
+
+// CopyEncoder writes batches in a format of COPY to anything but a connection.
+// It is used by one goroutine.
+type CopyEncoder struct{ e encoder }
+
+// NewCopyEncoder makes an encoder of rows of cols. env may be nil (ISO dates, UTC).
+func NewCopyEncoder(cols []engine.Column, f *engine.CopyFormat, env *types.Env) *CopyEncoder {
+	c := &CopyEncoder{}
+	c.e.copy(cols, f, env)
+	return c
+}
+
+// Head appends what comes before the first row.
+func (c *CopyEncoder) Head(dst []byte) []byte { return payload(dst, c.e.copyHead(nil)) }
+
+// Rows appends the rows of b, which is borrowed.
+func (c *CopyEncoder) Rows(dst []byte, b *vec.Batch) []byte {
+	c.e.views = b.Views(c.e.views)
+	defer c.e.forget()
+	var run []byte
+	for from := 0; from < b.N; {
+		to := c.e.runEnd(b.N, from)
+		run = c.e.append(run[:0], from, to)
+		dst = payload(dst, run)
+		from = to
+	}
+	return dst
+}
+
+// Tail appends what comes after the last row.
+func (c *CopyEncoder) Tail(dst []byte) []byte { return payload(dst, c.e.copyTail(nil)) }
+
+// payload appends the bodies of messages.
+func payload(dst, messages []byte) []byte {
+	for len(messages) > 0 {
+		n := binary.BigEndian.Uint32(messages[1:])
+		dst = append(dst, messages[5:1+n]...)
+		messages = messages[1+n:]
+	}
+	return dst
 }

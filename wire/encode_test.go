@@ -228,20 +228,12 @@ func TestCopyCSV(t *testing.T) {
 	}
 }
 
-// copyLines encodes rows and joins the payload of the messages.
+// copyLines encodes rows as a file.
 func copyLines(cols []engine.Column, rows [][]types.Datum, f *engine.CopyFormat) string {
-	var e encoder
-	e.copy(cols, f, nil)
-	msgs := e.copyHead(nil)
-	msgs = append(msgs, encodeAll(&e, makeBatch(cols, rows))...)
-	msgs = e.copyTail(msgs)
-	var out []byte
-	for len(msgs) > 0 {
-		n := int(binary.BigEndian.Uint32(msgs[1:]))
-		out = append(out, msgs[5:1+n]...)
-		msgs = msgs[1+n:]
-	}
-	return string(out)
+	b := makeBatch(cols, rows)
+	defer b.Release()
+	e := NewCopyEncoder(cols, f, nil)
+	return string(e.Tail(e.Rows(e.Head(nil), b)))
 }
 
 func makeBatch(cols []engine.Column, rows [][]types.Datum) *vec.Batch {

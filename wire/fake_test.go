@@ -200,7 +200,9 @@ type fakeCopyIn struct {
 
 func (c *fakeCopyIn) Format() *engine.CopyFormat { return textCopy }
 func (c *fakeCopyIn) Columns() int               { return 2 }
-func (c *fakeCopyIn) Fail(string)                {}
+func (c *fakeCopyIn) Fail(msg string) error {
+	return pgerr.New(pgerr.QueryCanceled, "COPY from stdin failed: %s", msg)
+}
 func (c *fakeCopyIn) Write(data []byte) error {
 	c.data = append(c.data, data...)
 	if strings.Contains(string(data), "bad") {

@@ -43,7 +43,7 @@ type copyIn interface {
 	Columns() int
 	Write(data []byte) error
 	Finish(ctx context.Context) (tag string, err error)
-	Fail(msg string)
+	Fail(msg string) error
 }
 
 // backend makes sessions.
