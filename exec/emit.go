@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"slices"
+
 	"streamsql/internal/pgerr"
 	"streamsql/internal/vec"
 	"streamsql/sql/parser/ast"
@@ -60,6 +62,8 @@ func newEmit(n *planner.Emit) (Operator, error) {
 		e.when = &batchTiming{every: s.Batch}
 	case s.Trigger == ast.EmitAfterDelay:
 		e.when = &delayTiming{delay: s.Delay}
+	case s.Trigger == ast.EmitPeriodic && s.Envelope != planner.EnvelopePeriodic:
+		e.when = &batchTiming{every: s.Period} // AS another envelope: what has changed in the period
 	case s.Trigger == ast.EmitPeriodic:
 		e.when = &periodTiming{every: s.Period, repeat: s.Repeat, due: vec.MinTime}
 	}
@@ -79,7 +83,7 @@ func (e *emit) prefix() int {
 	case e.spec.Subscribe:
 		return 3
 	case e.spec.Envelope == planner.EnvelopeAppend:
-		return 0
+		return 2 * progress // with progress, rows need a _ts too
 	case e.spec.Envelope == planner.EnvelopePeriodic:
 		return 1 + progress
 	}
@@ -97,18 +101,16 @@ func (e *emit) Open(ctx *Context, out Output) error {
 }
 
 func (e *emit) Push(_ int, b *vec.Batch) error {
-	if e.spec.Envelope != planner.EnvelopeAppend || e.spec.Subscribe || e.when != nil {
+	if e.spec.Envelope == planner.EnvelopeAppend && !e.spec.Subscribe && slices.Contains(b.Ops, vec.Delete) {
+		return pgerr.New(pgerr.FeatureNotSupported, "an append-only result cannot take rows back").
+			WithHint("Use EMIT CHANGES, or leave out AS APPEND.")
+	}
+	if e.prefix() > 0 || e.when != nil {
 		e.held = append(e.held, b.Retain())
 		return nil
 	}
 	if !e.began && !e.spec.Snapshot {
 		return nil
-	}
-	for _, op := range b.Ops {
-		if op == vec.Delete {
-			return pgerr.New(pgerr.FeatureNotSupported, "an append-only result cannot take rows back").
-				WithHint("Use EMIT CHANGES, or leave out AS APPEND.")
-		}
 	}
 	out := vec.NewBatch(e.n.Schema(), b.Cols, nil, b.N)
 	for _, c := range out.Cols {

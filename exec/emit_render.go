@@ -177,9 +177,9 @@ func (e *emit) prefixColumns(n int, ts vec.Time, ops []string, diffs []int64, pr
 		column(types.KindBool, progressCol)
 		column(types.KindInt64, diffCol)
 		return cols
-	case e.spec.Envelope == planner.EnvelopeAppend:
+	case e.prefix() == 0:
 		return cols
-	case e.spec.Envelope != planner.EnvelopePeriodic:
+	case e.spec.Envelope == planner.EnvelopeChangelog, e.spec.Envelope == planner.EnvelopeUpsert:
 		column(types.KindString, opCol)
 	}
 	column(types.KindInt64, tsCol)

@@ -31,6 +31,8 @@ func temit(spec planner.EmitSpec) *planner.Emit {
 		f = append(f, ts)
 	case spec.Envelope != planner.EnvelopeAppend:
 		f = append(f, op, ts)
+	case spec.Progress:
+		f = append(f, ts)
 	}
 	if spec.Progress && !spec.Subscribe {
 		f = append(f, progress)
@@ -171,6 +173,10 @@ func TestEmit(t *testing.T) {
 		{"batch across the boundary", "@0, +1 1,@3, +1 2,-1 1,@11", upsert(10), []string{"upsert 10 1 1"}},
 		{"append", "+1 1,@1, +2 2,+3 3", appendOnly, []string{"1 1", "2 2", "3 3"}},
 		{"append without snapshot", "+1 1,@1, +2 2,@2", with(appendOnly, func(s *planner.EmitSpec) { s.Snapshot = false }), []string{"2 2"}},
+		{"append with progress", "+1 1,@1, +2 2,@2", with(appendOnly, func(s *planner.EmitSpec) { s.Progress = true }),
+			[]string{"1 false 1 1", "2 true ~ ~", "2 false 2 2", "3 true ~ ~"}},
+		{"periodic changelog", "@1, +1 1,@3, -1 1,+1 2,@8, @10, -1 2,@22, @35", with(period, func(s *planner.EmitSpec) { s.Envelope = planner.EnvelopeChangelog }),
+			[]string{"+I 10 1 2", "-D 30 1 2"}},
 		{"delay cancels out", "@0, +1 1,@1, -1 1,@3, @9", delay, nil},
 		{"delay at the end", "@0, +1 1,@1, end, @2", delay, []string{"+I 2 1 1"}},
 		{"periodic", "@1, +1 1,@3, @10, @20, -1 1,+1 2,+2 2,@22, @35", period, []string{"10 1 1", "30 1 2", "30 2 2"}},
