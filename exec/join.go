@@ -348,7 +348,9 @@ func (j *joinOp) end(input int) error {
 	}
 	j.sides[input].ended = true
 	if j.half {
-		j.keyed.clear(1 - input)
+		if input == 1 {
+			j.keyed.clear(0) // the counts still decide on left rows
+		}
 		return nil
 	}
 	o := 1 - input

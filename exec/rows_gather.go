@@ -139,6 +139,7 @@ func (s *rowStore) takeRows(schema *vec.Schema, refs []rowRef, ops []vec.Op) *ve
 		}
 	}
 	out := b.Finish()
+	b.Release()
 	out.Ops = ops
 	return out
 }
