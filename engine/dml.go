@@ -58,11 +58,11 @@ func insertable(rel *catalog.Relation, verb string, pos int) error {
 }
 
 func returningColumns(d *planner.DML) []Column {
-	if d.Returning == nil {
+	if !d.HasReturning {
 		return nil
 	}
-	out := make([]Column, len(d.Columns))
-	for i, f := range d.Columns {
+	out := make([]Column, len(d.ResultColumns))
+	for i, f := range d.ResultColumns {
 		out[i] = Column{Name: f.Name, Type: f.Type}
 	}
 	return out
@@ -73,10 +73,10 @@ func (s *Session) newDMLPortal(st *Statement, args []types.Datum) Portal {
 	d, columns := st.dml, st.columns
 	var affected int64
 	tag := func(int64) string {
-		if d.Kind == planner.DMLInsert {
+		if d.Kind == planner.InsertDML {
 			return fmt.Sprintf("INSERT 0 %d", affected)
 		}
-		return fmt.Sprintf("%s %d", strings.ToUpper(d.Kind.String()), affected)
+		return fmt.Sprintf("%s %d", dmlName(d.Kind), affected)
 	}
 	return &valuesPortal{columns: columns, tag: tag, run: func(ctx context.Context) (out []*vec.Batch, err error) {
 		defer recovered(s.e, "statement", &err)
@@ -89,7 +89,7 @@ func (s *Session) newDMLPortal(st *Statement, args []types.Datum) Portal {
 // its own. Where another session has changed the same rows meanwhile it is run again, at last with all other writers held off.
 func (s *Session) executeDML(ctx context.Context, d *planner.DML, args []types.Datum) (returning []*vec.Batch, affected int64, err error) {
 	if s.tx != nil && s.tx.readOnly {
-		return nil, 0, pgerr.New(pgerr.ReadOnlySQLTransaction, "cannot execute %s in a read-only transaction", strings.ToUpper(d.Kind.String()))
+		return nil, 0, pgerr.New(pgerr.ReadOnlySQLTransaction, "cannot execute %s in a read-only transaction", dmlName(d.Kind))
 	}
 	if s.tx != nil {
 		return s.changeTable(ctx, d, args)
@@ -147,7 +147,7 @@ func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.
 		return c
 	}
 	switch d.Kind {
-	case planner.DMLInsert:
+	case planner.InsertDML:
 		for _, b := range rows {
 			affected += int64(b.N)
 			if d.OnConflict != nil {
@@ -165,7 +165,7 @@ func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.
 				visible = append(visible, c.Retain())
 			}
 		}
-	case planner.DMLUpdate:
+	case planner.UpdateDML:
 		if rows, err = s.firstPerRow(d.Rel, rows); err != nil {
 			return nil, 0, err
 		}
@@ -176,22 +176,22 @@ func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.
 			affected += int64(b.N)
 			n := part(b, width, vec.Insert)
 			changes = append(changes, n)
-			visible = append(visible, b.Retain())
+			visible = append(visible, n.Retain())
 		}
-	case planner.DMLDelete:
+	case planner.DeleteDML:
 		if rows, err = s.firstPerRow(d.Rel, rows); err != nil {
 			return nil, 0, err
 		}
 		for _, b := range rows {
 			affected += int64(b.N)
 			changes = append(changes, part(b, 0, vec.Delete))
-			visible = append(visible, b.Retain())
+			visible = append(visible, part(b, 0, vec.Insert))
 		}
 	}
 	if err = checkNotNull(d.Rel, changes); err != nil {
 		return nil, 0, err
 	}
-	if d.Returning != nil {
+	if d.HasReturning {
 		if returning, err = s.returning(ctx, d, visible, args); err != nil {
 			return nil, 0, err
 		}
@@ -202,6 +202,11 @@ func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.
 	}
 	tt.changes = append(tt.changes, changes...)
 	return returning, affected, nil
+}
+
+// dmlName gives the command's word.
+func dmlName(k planner.DMLKind) string {
+	return [...]string{planner.InsertDML: "INSERT", planner.UpdateDML: "UPDATE", planner.DeleteDML: "DELETE"}[k]
 }
 
 func deletes(n int) []vec.Op {
@@ -322,12 +327,12 @@ func (s *Session) returning(ctx context.Context, d *planner.DML, rows []*vec.Bat
 		return nil, nil
 	}
 	xc := &exec.Context{Alloc: s.e.alloc, Fn: s.fnCtx(ctx), Stats: &exec.Stats{}}
-	prog, err := exec.CompileExprs(xc, planner.BindExprs(d.Returning, args), rows[0].Schema)
+	prog, err := exec.CompileExprs(xc, bindExprs(d.Returning, args), rows[0].Schema)
 	if err != nil {
 		return nil, err
 	}
 	defer prog.Close()
-	b := vec.NewBuilder(s.e.alloc, vec.NewSchema(d.Columns...))
+	b := vec.NewBuilder(s.e.alloc, vec.NewSchema(d.ResultColumns...))
 	defer b.Release()
 	for _, in := range rows {
 		res, err := prog.Eval(in.Views(nil), in.N)
@@ -426,4 +431,131 @@ func (s *Session) truncate(ctx context.Context, x *ast.Truncate) error {
 		}
 	}
 	return nil
+}
+
+func bindExprs(es []planner.Expr, args []types.Datum) []planner.Expr {
+	out := make([]planner.Expr, len(es))
+	for i, e := range es {
+		out[i] = planner.BindExpr(e, args)
+	}
+	return out
+}
+
+// resolveConflicts sorts the proposed rows of INSERT .. ON CONFLICT into those to insert and those whose key is taken, and gives
+// the changes that result.
+func (s *Session) resolveConflicts(ctx context.Context, tt *txTable, d *planner.DML, rows []*vec.Batch, args []types.Datum) (changes []*vec.Batch, affected int64, err error) {
+	rel, c := d.Rel, d.OnConflict
+	ins := vec.NewBuilder(s.e.alloc, rel.Fields())
+	defer ins.Release()
+	pair := &vec.Schema{Fields: append(append([]vec.Field{}, rel.Fields().Fields...), rel.Fields().Fields...)}
+	taken := vec.NewBuilder(s.e.alloc, pair)
+	defer taken.Release()
+	seen := map[string]bool{}
+	var ts []types.T
+	for _, k := range rel.PrimaryKey {
+		ts = append(ts, rel.Columns[k].Type)
+	}
+	var enc []byte
+	for _, b := range rows {
+		views := b.Views(nil)
+		keyCols := make([]vec.Vec, len(rel.PrimaryKey))
+		for i, k := range rel.PrimaryKey {
+			keyCols[i] = views[k]
+		}
+		for r := range b.N {
+			row := make([]types.Datum, len(rel.Columns))
+			for i := range row {
+				row[i] = views[i].Datum(r)
+			}
+			if rel.PrimaryKey == nil || tt.work == nil {
+				ins.AppendDatums(row, vec.Insert)
+				continue
+			}
+			key := make([]types.Datum, len(rel.PrimaryKey))
+			for i, k := range rel.PrimaryKey {
+				key[i] = row[k]
+			}
+			enc = vec.AppendKey(enc[:0], keyCols, ts, r)
+			again := seen[string(enc)]
+			seen[string(enc)] = true
+			old, exists := tt.work.Get(key)
+			switch {
+			case again && c.DoNothing:
+			case again:
+				return nil, 0, pgerr.New(pgerr.CardinalityViolation, "ON CONFLICT DO UPDATE command cannot affect row a second time").
+					WithHint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
+			case !exists:
+				ins.AppendDatums(row, vec.Insert)
+			case !c.DoNothing:
+				taken.AppendDatums(append(old, row...), vec.Insert)
+			}
+		}
+	}
+	if taken.Len() > 0 {
+		both := taken.Finish()
+		defer both.Release()
+		updates, err := s.conflictUpdates(ctx, d, both, args)
+		if err != nil {
+			return nil, 0, err
+		}
+		changes = updates
+		for _, u := range updates {
+			if u.Ops == nil {
+				affected += int64(u.N)
+			}
+		}
+	}
+	if ins.Len() > 0 {
+		b := ins.Finish()
+		affected += int64(b.N)
+		changes = append(changes, b)
+	}
+	return changes, affected, nil
+}
+
+// conflictUpdates evaluates DO UPDATE over pairs of an old and a proposed row.
+func (s *Session) conflictUpdates(ctx context.Context, d *planner.DML, both *vec.Batch, args []types.Datum) ([]*vec.Batch, error) {
+	width := len(d.Rel.Columns)
+	xc := &exec.Context{Alloc: s.e.alloc, Fn: s.fnCtx(ctx), Stats: &exec.Stats{}}
+	exprs := bindExprs(d.OnConflict.Set, args)
+	if d.OnConflict.Where != nil {
+		exprs = append(exprs, planner.BindExpr(d.OnConflict.Where, args))
+	}
+	prog, err := exec.CompileExprs(xc, exprs, both.Schema)
+	if err != nil {
+		return nil, err
+	}
+	defer prog.Close()
+	views := both.Views(nil)
+	res, err := prog.Eval(views, both.N)
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range res {
+		if len(v.Errs) > 0 {
+			return nil, v.Errs[0].Err
+		}
+	}
+	var sel []int32
+	for i := range both.N {
+		if d.OnConflict.Where != nil {
+			if w := res[width]; w.IsNull(i) || !w.Bools[i] {
+				continue
+			}
+		}
+		sel = append(sel, int32(i))
+	}
+	if len(sel) == 0 {
+		return nil, nil
+	}
+	old, updated := vec.NewBuilder(s.e.alloc, d.Rel.Fields()), vec.NewBuilder(s.e.alloc, d.Rel.Fields())
+	defer old.Release()
+	defer updated.Release()
+	for c := range width {
+		old.Cols[c].Gather(&views[c], sel)
+		updated.Cols[c].Gather(res[c], sel)
+	}
+	gone := old.Finish()
+	gone.Ops = deletes(gone.N)
+	return []*vec.Batch{gone, updated.Finish()}, nil
 }

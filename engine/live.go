@@ -154,7 +154,7 @@ func (e *Engine) watermarks() []map[string]types.Datum {
 		for i, in := range j.graph.Inputs() {
 			for p, m := range j.graph.Watermark(i) {
 				row := map[string]types.Datum{"relation": in.Scan.Rel.Name, "view": j.rel.rel.Name, "partition": int64(p),
-					"state": m.State, "rows": m.Rows, "null_times": m.NullTimes, "future_rows": m.FutureRows,
+					"state": m.State, "rows": m.Rows, "null_times": m.NullTimes, "future_rows": m.Future,
 					"late_rows": j.stats.LateRows}
 				if m.W != vec.MinTime && m.W != vec.MaxTime {
 					row["watermark"] = m.W

@@ -141,7 +141,7 @@ func queryColumns(q *planner.Query) []Column {
 	for i, f := range q.Columns {
 		out[i] = Column{Name: f.Name, Type: f.Type}
 		if i < len(q.Origins) {
-			out[i].Table, out[i].Attr = q.Origins[i].Table, q.Origins[i].Attr
+			out[i].Table, out[i].Attr = q.Origins[i].Rel, q.Origins[i].Attnum
 		}
 	}
 	return out
