@@ -21,12 +21,7 @@ func Age(a, b int64) (Span, error) {
 		days--
 	}
 	if days < 0 {
-		// The days borrowed are those of the earlier date's month, of the later one's where the sign is turned.
-		if neg {
-			days += daysInMonthOf(ya, ma, -1, yb, mb)
-		} else {
-			days += daysInMonth(yb, mb)
-		}
+		days += daysInMonth(yb, mb) // borrowed from the earlier value's month
 		months--
 	}
 	s := Span{int32(months), int32(days), us}
@@ -35,9 +30,6 @@ func Age(a, b int64) (Span, error) {
 	}
 	return s, nil
 }
-
-// daysInMonthOf gives the length of the month that a negative age borrows from: the earlier value's.
-func daysInMonthOf(_ int64, _ int, _ int, yb int64, mb int) int { return daysInMonth(yb, mb) }
 
 // AgeTz is Age of two instants in the local time of z.
 func AgeTz(a, b int64, z *Zone) (Span, error) {

@@ -183,18 +183,15 @@ func (f *fromChar) read(n fmtNode, s string, tight bool) (string, error) {
 		f.dow = int64(i + 1)
 		return r, err
 	case "RM":
-		for i := len(romans) - 1; i >= 0; i-- { // the longest first among those that begin alike
-			best := -1
-			for j, r := range romans {
-				if len(s) >= len(r) && strings.EqualFold(s[:len(r)], r) && (best < 0 || len(r) > len(romans[best])) {
-					best = j
-				}
+		best := -1 // the longest of those that begin alike
+		for j, r := range romans {
+			if len(s) >= len(r) && strings.EqualFold(s[:len(r)], r) && (best < 0 || len(r) > len(romans[best])) {
+				best = j
 			}
-			if best >= 0 {
-				f.month = int64(best + 1)
-				return s[len(romans[best]):], nil
-			}
-			break
+		}
+		if best >= 0 {
+			f.month = int64(best + 1)
+			return s[len(romans[best]):], nil
 		}
 		_, r, err := words(nil, 0)
 		return r, err
