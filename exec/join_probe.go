@@ -22,25 +22,11 @@ func (j *joinOp) probe() error {
 	n := j.b.N
 	o := j.sides[1-j.own]
 	simple := len(j.look) == 1 && !j.timed && !o.store.keepCounts && j.look[0].ids != nil && !j.look[0].scan
+	if simple {
+		return j.probeOne(&j.look[0], o)
+	}
 	for i := range n {
 		if j.class != nil && j.class[i] != rowJoins {
-			continue
-		}
-		if simple {
-			l := &j.look[0]
-			id := l.ids[i]
-			if id == NoGroup {
-				continue
-			}
-			for r := l.b.heads[id]; r != noRow; r = o.store.next[r>>blockBits][r&blockMask] {
-				j.pOwn = append(j.pOwn, int32(i))
-				j.pRef = append(j.pRef, r)
-				if len(j.pRef) >= pairRows {
-					if err := j.flushPairs(i, false); err != nil {
-						return err
-					}
-				}
-			}
 			continue
 		}
 		lo, hi := vec.MinTime, vec.MaxTime
@@ -72,6 +58,29 @@ func (j *joinOp) probe() error {
 		}
 	}
 	return j.flushPairs(n-1, true)
+}
+
+// probeOne is probe where all rows of the other side are in one index and none is dead.
+func (j *joinOp) probeOne(l *bucketLookup, o *joinSide) error {
+	heads, next := l.b.heads, o.store.next
+	own, refs := j.pOwn, j.pRef
+	for i, id := range l.ids {
+		if id == NoGroup || j.class != nil && j.class[i] != rowJoins {
+			continue
+		}
+		for r := heads[id]; r != noRow; r = next[r>>blockBits][r&blockMask] {
+			own, refs = append(own, int32(i)), append(refs, r)
+			if len(refs) >= pairRows {
+				j.pOwn, j.pRef = own, refs
+				if err := j.flushPairs(i, false); err != nil {
+					return err
+				}
+				own, refs = j.pOwn, j.pRef
+			}
+		}
+	}
+	j.pOwn, j.pRef = own, refs
+	return j.flushPairs(j.b.N-1, true)
 }
 
 // bounds gives the times of the other side's rows that row i may join.
@@ -345,9 +354,11 @@ func (j *joinOp) matchPair(s, o *joinSide, row int, r rowRef, op vec.Op) error {
 			return j.put(-1, r, -op, n)
 		}
 		return nil
-	case j.single && j.own == 0:
+	case j.single && !j.ctx.Continuous:
 		j.firstRef[row] = r
 		return nil
+	case j.single && before > 0 && op == vec.Insert:
+		j.suspect = true
 	}
 	if first && o.pad && !j.deferPad {
 		if err := j.put(-1, r, vec.Delete, n); err != nil {
@@ -374,10 +385,11 @@ func (j *joinOp) finishRow(s *joinSide, row int, op vec.Op) error {
 	}
 	m := j.matched[row]
 	switch {
-	case m > 0 && j.single && j.own == 0:
-		if m > 1 {
-			return j.notSingle(row)
-		}
+	case m > 1 && j.single && j.own == 0 && j.sides[1].ended:
+		return j.notSingle(row)
+	case m > 1 && j.single && j.own == 0:
+		j.suspect = true
+	case m > 0 && j.single && j.own == 0 && !j.ctx.Continuous:
 		return j.put(row, j.firstRef[row], op, 1)
 	case m > 0 && j.semi && j.own == 0:
 		return j.put(row, noRow, op, 1)
@@ -396,6 +408,27 @@ func (j *joinOp) notSingle(row int) error {
 		return errNotSingle()
 	}
 	return j.ctx.RowError(errNotSingle(), j.b, row)
+}
+
+// checkSingle reports the left rows that have more than one match at the end of a tick,
+// when one was added.
+func (j *joinOp) checkSingle() error {
+	l := j.sides[0]
+	var failed error
+	l.store.each(func(r rowRef) {
+		if failed != nil || l.store.matches[r>>blockBits][r&blockMask] < 2 {
+			return
+		}
+		if j.ctx.RowError == nil {
+			failed = errNotSingle()
+			return
+		}
+		b := l.store.takeRows(l.schema, []rowRef{r}, nil)
+		failed = j.ctx.RowError(errNotSingle(), b, 0)
+		b.Release()
+	})
+	j.suspect = false
+	return failed
 }
 
 // put queues n copies of an output row: row own of the batch (-1: NULLs) beside row r of the other side (noRow: NULLs).
