@@ -212,5 +212,8 @@ func ParseTimetz(env *Env, s string, mod int32) ([16]byte, error) {
 		}
 		off = env.zone().offset(now)
 	}
+	if off <= -16*3600 || off >= 16*3600 {
+		return [16]byte{}, dtZoneOverflow.err("time with time zone", s)
+	}
 	return TimetzBytes(roundMicros(v.us, precision(mod)), int32(off)), nil
 }

@@ -81,11 +81,17 @@ func ParseText(env *Env, t T, s string) (Datum, error) {
 	case OIDUUID:
 		return datum(parseUUID(s))
 	case OIDJSON:
+		if err := validText(s); err != nil {
+			return nil, err
+		}
 		if err := ValidateJSON(bytesOf(s)); err != nil {
 			return nil, err
 		}
 		return s, nil
 	case OIDJSONB:
+		if err := validText(s); err != nil {
+			return nil, err
+		}
 		b, err := NormalizeJSONB(bytesOf(s))
 		return datum(string(b), err)
 	case OIDInet:
