@@ -11,7 +11,6 @@ type (
 	vecVec   = vec.Vec
 	vecField = vec.Field
 	datum    = types.Datum
-	decimal  = types.Decimal
 	b16      = [16]byte
 )
 
@@ -25,7 +24,6 @@ var (
 	errOverflow    = errFloat4Range
 	errUnderflow   = pgerr.New(pgerr.NumericValueOutOfRange, "value out of range: underflow")
 	errDivZero     = pgerr.New(pgerr.DivisionByZero, "division by zero")
-	errTimestamp   = pgerr.New(pgerr.DatetimeFieldOverflow, "timestamp out of range")
 	errDate        = pgerr.New(pgerr.DatetimeFieldOverflow, "date out of range")
 	errInterval    = pgerr.New(pgerr.DatetimeFieldOverflow, "interval out of range")
 )

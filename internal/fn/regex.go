@@ -132,7 +132,7 @@ func compileRegex(p string, f regexFlags) (*regex, error) {
 	r.re, r.empty = re, re.MatchString("")
 	if !f.fold {
 		body := strings.TrimPrefix(p, "^")
-		if r.isLit = f.quote || strings.IndexAny(body, `\^$.|?*+()[]{}#`) < 0 && !f.expanded && !f.multiLines; r.isLit {
+		if r.isLit = f.quote || !strings.ContainsAny(body, `\^$.|?*+()[]{}#`) && !f.expanded && !f.multiLines; r.isLit {
 			r.lit, r.atHead = p, false
 			if !f.quote {
 				r.lit, r.atHead = body, len(body) < len(p)

@@ -41,7 +41,6 @@ func variadic(f *Func)  { f.Variadic = true }
 
 func defaults(n int) option        { return func(f *Func) { f.Defaults = n } }
 func named(names ...string) option { return func(f *Func) { f.ArgNames = names } }
-func doc(s string) option          { return func(f *Func) { f.Doc = s } }
 
 // binder makes the kernel of one call, whose types are known: for functions that
 // must know the types of polymorphic arguments.
