@@ -768,7 +768,11 @@ func (b *binder) castExpr(c *exprCtx, e *ast.Cast) (Expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.mustCoerce(x, t, fn.Explicit, e.Pos)
+	pos := e.Pos
+	if unknown(x) { // what is wrong is the literal
+		pos = e.X.Position()
+	}
+	return b.mustCoerce(x, t, fn.Explicit, pos)
 }
 
 // array binds ARRAY[..]; want is the type it is cast to, if any: the cast goes to the elements.

@@ -470,7 +470,8 @@ func (b *binder) funcRef(f *ast.FuncRef, lat *scope) (lrel, *scope, error) {
 				tf.ord = b.newCol("ordinality", types.Int8)
 				add("ordinality", tf.ord)
 			}
-			return tf, oneTable(lat, t), aliasColumns(t, f.Alias)
+			err := aliasColumns(t, f.Alias)
+			return tf, oneTable(lat, t), err
 		}
 	}
 	if f.Ordinality {
@@ -504,7 +505,10 @@ func (b *binder) funcRef(f *ast.FuncRef, lat *scope) (lrel, *scope, error) {
 		p.items = append(p.items, projItem{id, x})
 		add(name, id)
 	}
-	return p, oneTable(lat, t), aliasColumns(t, f.Alias)
+	if err := aliasColumns(t, f.Alias); err != nil {
+		return nil, nil, err
+	}
+	return p, oneTable(lat, t), nil
 }
 
 // fields gives the schema of column ids.

@@ -221,10 +221,8 @@ func PlanInsert(s *ast.Insert, o *Options) (*DML, error) {
 func insertTargets(rel *catalog.Relation, s *ast.Insert) ([]int, error) {
 	var out []int
 	if len(s.Columns) == 0 {
-		for i, c := range rel.Columns {
-			if c.Generated == "" {
-				out = append(out, i)
-			}
+		for i := range rel.Columns {
+			out = append(out, i)
 		}
 		return out, nil
 	}
