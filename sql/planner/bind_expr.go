@@ -16,12 +16,11 @@ type exprCtx struct {
 	s      *scope
 	clause string // as error messages name it: "WHERE", "JOIN/ON", ...
 	// sel gathers the aggregates, window functions and sets of the block; nil where none may stand.
-	sel                *selectState
-	aggs, overs, srfs  bool
-	inAgg, inOver      bool
-	noSubqueries       bool
-	columnsForbidden   string // message of the clause that may not refer to columns
-	parenthesisedArray types.T
+	sel               *selectState
+	aggs, overs, srfs bool
+	inAgg, inOver     bool
+	noSubqueries      bool
+	columnsForbidden  string // message of the clause that may not refer to columns
 }
 
 func (b *binder) col(id int) *Column { return b.colAt(id, 0) }

@@ -211,9 +211,6 @@ func (b *binder) targets(s *ast.Select, sc *scope, sel *selectState) ([]target, 
 			for _, x := range cols {
 				out = append(out, target{name: x.name, e: b.colAt(x.id, st.Pos), pos: st.Pos})
 			}
-			if w := sel.groupWin; w != nil && len(st.Qualifier) == 0 {
-				continue
-			}
 			continue
 		}
 		if f, ok := it.Expr.(*ast.Field); ok && f.Name == "*" {

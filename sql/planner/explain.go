@@ -54,7 +54,7 @@ func (e *explainer) node(n Node, depth int) {
 		title += fmt.Sprintf("  (shared #%d)", e.number[n])
 	}
 	e.b.WriteString(prefix + title + "\n")
-	if e.verbose {
+	if _, root := n.(*Emit); e.verbose && !root {
 		lines = append(lines, e.props(n)...)
 	}
 	for _, l := range lines {

@@ -157,16 +157,15 @@ type lLimit struct {
 }
 
 type lOverCall struct {
-	id      int
-	name    string
-	agg     *lAggCall
-	args    []int
-	typ     types.T
-	frame   *ast.Frame
-	lo, hi  Expr
-	ignore  bool
-	pos     int
-	fnFound *fn.Func
+	id     int
+	name   string
+	agg    *lAggCall
+	args   []int
+	typ    types.T
+	frame  *ast.Frame
+	lo, hi Expr
+	ignore bool
+	pos    int
 }
 
 type lOver struct {

@@ -119,7 +119,9 @@ func plan(sql string) (string, error) {
 		for _, f := range d.ResultColumns {
 			fs = append(fs, f.Name+" "+f.Type.Format())
 		}
-		tail = "returning: " + strings.Join(fs, ", ")
+		if d.HasReturning {
+			tail = "returning: " + strings.Join(fs, ", ")
+		}
 		if d.OnConflict != nil {
 			var ns []string
 			for _, p := range []string{"", "excluded."} {
