@@ -1,0 +1,27 @@
+# The commands that people and CI use. Everything is built by the Go tool; nothing else is needed to run.
+GO ?= go
+
+.PHONY: build test test-race lint bench deps fmt
+
+build:
+	$(GO) build -o bin/streamsql ./cmd/streamsql
+
+# deps installs what some tests compare with or drive (psql, PostgreSQL 15); where that cannot be done those tests are
+# skipped and say so.
+deps:
+	@sh internal/sqltest/install.sh
+
+test: deps build lint
+	$(GO) test -timeout 14m ./...
+	$(GO) test -race -timeout 14m ./engine/... ./exec/... ./state/... ./wire/... ./internal/vec/...
+
+test-race:
+	$(GO) test -race -timeout 30m ./...
+
+lint:
+	@test -z "$$(gofmt -l .)" || { echo "gofmt:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+bench:
+	$(GO) run ./cmd/streamsql bench nexmark --events 10000000
