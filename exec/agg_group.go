@@ -382,7 +382,12 @@ func (g *groupSet) emitAll(sorted bool) error {
 		g.groups.Intern(nil, make([]uint32, 1))
 		g.grow()
 	}
-	ids := g.live()
+	return g.emitIDs(g.live(), sorted)
+}
+
+// emitIDs sends the groups ids once.
+func (g *groupSet) emitIDs(ids []uint32, sorted bool) error {
+	p := g.plan
 	m := len(ids)
 	if m == 0 {
 		return nil

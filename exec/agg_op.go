@@ -12,6 +12,8 @@ func newAggregate(n *planner.Aggregate) (Operator, error) {
 	switch {
 	case n.Window != nil && n.Window.Kind == window.Session:
 		return newSessionAggregate(n)
+	case n.Window != nil && n.Window.Kind != window.Tumble:
+		return &slicedAggregate{n: n}, nil
 	case n.Window != nil:
 		return &windowAggregate{n: n}, nil
 	case n.CloseKey >= 0 && (n.OnClose || n.FreeLate):
