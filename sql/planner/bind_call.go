@@ -44,7 +44,6 @@ type sortExpr struct {
 type boundOver struct {
 	id        int
 	name      string
-	fnc       *fn.Func
 	agg       *boundAgg
 	args      []Expr
 	ret       types.T
@@ -230,7 +229,7 @@ func (b *binder) setCall(c *exprCtx, x *Call, name string) (Expr, error) {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "set-returning functions are not allowed in %s", c.clause).At(x.Pos)
 	}
 	cols := x.Fn.Cols(exprTypes(x.Args))
-	t := x.Typ
+	var t types.T
 	if len(cols) == 1 {
 		t = cols[0].Type
 	} else {

@@ -383,7 +383,6 @@ func (b *binder) joinRef(f *ast.JoinRef, lat *scope) (lrel, *scope, error) {
 	if len(using) > 0 {
 		var items []projItem
 		for i, p := range pairs {
-			id := p.l
 			two := []Expr{b.col(p.l), b.col(p.r)}
 			t, err := b.common(two, "JOIN/USING", nil)
 			if err != nil {
@@ -396,6 +395,7 @@ func (b *binder) joinRef(f *ast.JoinRef, lat *scope) (lrel, *scope, error) {
 			case FullJoin:
 				e = &Coalesce{two, t}
 			}
+			var id int
 			if c, ok := e.(*Column); ok {
 				id = c.Index
 			} else {

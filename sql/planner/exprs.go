@@ -524,16 +524,6 @@ func conjuncts(e Expr, out []Expr) []Expr {
 	return append(out, e)
 }
 
-func conjunction(es []Expr) Expr {
-	switch len(es) {
-	case 0:
-		return nil
-	case 1:
-		return es[0]
-	}
-	return &And{es}
-}
-
 // isOp reports whether e is the operator sym of two operands.
 func isOp(e Expr, sym string) (*Call, bool) {
 	c, ok := e.(*Call)

@@ -129,7 +129,7 @@ func plan(sql string) (string, error) {
 					ns = append(ns, p+c.Name)
 				}
 			}
-			tail += "\nset: " + exprStrings(d.OnConflict.Set, ns)
+			tail = strings.TrimSpace(tail + "\nset: " + exprStrings(d.OnConflict.Set, ns))
 		}
 	}
 	return Explain(root, verbose) + "\n" + tail, nil

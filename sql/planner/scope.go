@@ -42,7 +42,6 @@ type cteScope struct {
 	name   string
 	cte    *ast.CTE
 	scope  *scope // where the body is bound
-	used   bool
 }
 
 func (s *cteScope) find(name string) *cteScope {
