@@ -396,7 +396,7 @@ func (f *filler) body(b ast.QueryBody, operands *[]tast.Node) ast.QueryBody {
 		if !ok {
 			f.wrong("parenthesised query")
 		}
-		inner := f.query(t.Source.(tast.ResultSetNode))
+		inner := f.query(t.Source)
 		if inner.With == nil && inner.OrderBy == nil && inner.Limit == nil && inner.Offset == nil && inner.Emit == nil && !inner.Locking {
 			return inner.Body
 		}

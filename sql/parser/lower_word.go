@@ -513,7 +513,8 @@ func (p *parser) specialCall() {
 		p.next()
 		p.trim(fc, arg)
 	default:
-		if sqlTypes[t.text] != "" {
+		switch t.text {
+		case "timestamp", "time", "interval", "numeric", "decimal", "dec", "float", "char", "character", "varchar", "bit", "nchar":
 			p.next() // a type's modifiers would end in a string
 		}
 		if !strings.HasPrefix(t.text, "xml") && t.text != "treat" {

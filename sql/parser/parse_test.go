@@ -2,6 +2,8 @@ package parser
 
 import (
 	"math/rand"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -287,7 +289,11 @@ func FuzzParse(f *testing.F) {
 		if len(sql) > 10_000 {
 			return
 		}
+		start := time.Now()
 		_, err := Parse(sql)
+		if d := time.Since(start); d > 10*time.Second {
+			t.Fatalf("%v for %q", d, sql)
+		}
 		if pgerr.Code(err) == pgerr.InternalError {
 			e := pgerr.From(err)
 			t.Fatalf("%s: %s %s", sql, e.Message, e.Detail)
@@ -348,3 +354,36 @@ func BenchmarkInsertValues(b *testing.B) {
 }
 
 func BenchmarkSelectOne(b *testing.B) { benchmark(b, "SELECT 1") }
+
+// TestCarriers sends every operator through the grammar, which gives the trees
+// that the dialect stage finishes by itself where it can.
+func TestCarriers(t *testing.T) {
+	defer func() { keepCarriers = false }()
+	check := func(sql string) {
+		t.Helper()
+		keepCarriers = false
+		want := outcome(sql)
+		keepCarriers = true
+		if got := outcome(sql); got != want {
+			t.Errorf("%s:\n got %s\nwant %s", sql, got, want)
+		}
+	}
+	for _, pattern := range []string{"testdata/golden/*.txt", "testdata/clients/*.sql"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatal(pattern, err)
+		}
+		for _, name := range files {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, sql := range strings.Split(string(text), "\n----\n") {
+				if strings.HasSuffix(name, ".txt") {
+					_, sql, _ = strings.Cut(sql, "\n\n")
+				}
+				check(sql)
+			}
+		}
+	}
+}
