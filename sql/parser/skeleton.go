@@ -21,7 +21,7 @@ type emitter struct {
 	pieces   []piece
 	prefixes []prefix
 	side     []any
-	depths   []int32 // of the complete trees in the side table
+	depths   []int32     // of the complete trees in the side table
 	roots    []*ast.Expr // where the fields of the outermost SELECT go; nil for a query, whose nodes are in the side table
 }
 

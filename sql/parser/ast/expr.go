@@ -31,13 +31,13 @@ type LiteralKind uint8
 const (
 	LitNull LiteralKind = iota + 1
 	LitBool
-	LitInt     // decimal digits that fit int8
+	LitInt     // decimal digits, perhaps after a -, that fit int8
 	LitNumeric // any other number
 	LitString
 	LitBits // B'..' and X'..': Text holds the bits
 )
 
-// Literal is a constant. Text holds its digits or decoded characters; "true" or "false" for booleans.
+// Literal is a constant. A minus sign before a number belongs to it, as in PostgreSQL. Text holds its digits or decoded characters; "true" or "false" for booleans.
 type Literal struct {
 	At
 	Kind LiteralKind
