@@ -174,3 +174,107 @@ func TestWindowsAgainstModel(t *testing.T) {
 		}
 	}
 }
+
+// sessionModel gives the sessions of the rows of each key that are there, walking over them in order of time.
+func sessionModel(rows []modelRow, gap, maxSpan int64) string {
+	byKey := map[int64][]modelRow{}
+	for _, r := range rows {
+		if r.op == vec.Delete {
+			k := byKey[r.k]
+			for i := range k {
+				if k[i].ts == r.ts && k[i].v == r.v {
+					byKey[r.k] = append(k[:i:i], k[i+1:]...)
+					break
+				}
+			}
+			continue
+		}
+		byKey[r.k] = append(byKey[r.k], r)
+	}
+	var out []string
+	for k, rs := range byKey {
+		sort.SliceStable(rs, func(i, j int) bool { return rs[i].ts < rs[j].ts })
+		for i := 0; i < len(rs); {
+			first, end := rs[i].ts, vec.MaxTime
+			n, sum := 0, int64(0)
+			seen := map[int32]bool{}
+			top := rs[i].v
+			for ; i < len(rs) && rs[i].ts < end; i++ {
+				n++
+				sum += int64(rs[i].v)
+				seen[rs[i].v] = true
+				top = max(top, rs[i].v)
+				end = rs[i].ts + gap
+				if maxSpan > 0 {
+					end = min(end, first+maxSpan)
+				}
+			}
+			out = append(out, fmt.Sprintf("%d %d %d %d %d %d %d %d x1", k, first, end, end-1, n, sum, top, len(seen)))
+		}
+	}
+	sort.Strings(out)
+	return strings.Join(out, "\n")
+}
+
+func TestSessionsAgainstModel(t *testing.T) {
+	seed := time.Now().UnixNano()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewSource(seed))
+	for round := range 100 {
+		retract := r.Intn(2) == 0
+		leaf := newLeaf(retract, fld("ts", types.Timestamp), fld("k", types.Int8), fld("v", types.Int4))
+		spec := window.Spec{Kind: window.Session, Gap: int64(1 + r.Intn(4))}
+		if r.Intn(3) == 0 {
+			spec.MaxSpan = int64(1 + r.Intn(12))
+		}
+		s := leaf.Schema()
+		distinct := call(t, "count", s, 2)
+		distinct.Distinct = true
+		n := planner.Aggregate{Keys: []int{1}, CloseKey: -1, Window: &spec, Aggs: []planner.AggCall{call(t, "count", s), call(t, "sum", s, 2), call(t, "max", s, 2), distinct}}
+		n.OnClose = r.Intn(2) == 0
+		if r.Intn(4) == 0 {
+			n.SessionKeys = []int{0}
+		}
+		node := aggNode(leaf, n)
+		rows, evs := randomRows(r, 60, retract)
+		// Nothing may be late here: watermarks come only at the end.
+		var feed []event
+		for _, e := range evs {
+			if e.kind != 'w' || e.w == vec.MaxTime {
+				feed = append(feed, e)
+			}
+		}
+		want := sessionModel(rows, spec.Gap, spec.MaxSpan)
+		for _, size := range []int{1, 7, 1000} {
+			h := run(t, node, true, size, false)
+			cut := r.Intn(len(feed))
+			h.feed(feed[:cut]...)
+			h.restart(node)
+			h.feed(feed[cut:]...)
+			if got := h.close().table(); got != want {
+				t.Fatalf("round %d, batches of %d, %+v %+v\ngot\n%s\nwant\n%s", round, size, n, spec, got, want)
+			}
+		}
+		if retract {
+			continue
+		}
+		h := run(t, node, false, 7, false)
+		h.feed(feed...)
+		if got := h.close().table(); got != want {
+			t.Fatalf("round %d snapshot\ngot\n%s\nwant\n%s", round, got, want)
+		}
+		// With watermarks, what is sent does not depend on the batches.
+		if n.OnClose {
+			var log string
+			for i, size := range []int{1, 7, 1000} {
+				h := run(t, node, true, size, true)
+				h.feed(evs...)
+				got := h.close().table()
+				if i > 0 && got != log {
+					t.Fatalf("round %d: batches of %d give\n%s\nnot\n%s", round, size, got, log)
+				}
+				log = got
+			}
+		}
+	}
+}
