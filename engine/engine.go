@@ -25,6 +25,9 @@ type Options struct {
 	Alloc vec.Allocator
 	// Clock gives processing time in microseconds since 1970 UTC; nil is the wall clock. Tests bring virtual time.
 	Clock func() vec.Time
+	// BatchRows is how many rows a batch that enters a graph holds at most; 0 is vec.MaxRows. Results never depend
+	// on it, which tests check by running with small batches.
+	BatchRows int
 }
 
 // Engine is one database: its catalog, the content of its relations and the jobs
@@ -33,6 +36,8 @@ type Engine struct {
 	log   *slog.Logger
 	alloc vec.Allocator
 	clock func() vec.Time
+	// batchRows bounds the batches that enter graphs.
+	batchRows int
 
 	connectors map[string]connector.Connector
 
@@ -88,11 +93,14 @@ func Open(o Options) (*Engine, error) {
 	if o.Alloc == nil {
 		o.Alloc = vec.NewPool()
 	}
+	if o.BatchRows <= 0 || o.BatchRows > vec.MaxRows {
+		o.BatchRows = vec.MaxRows
+	}
 	if o.Clock == nil {
 		o.Clock = func() vec.Time { return time.Now().UnixMicro() }
 	}
 	e := &Engine{
-		log: o.Log, alloc: o.Alloc, clock: o.Clock,
+		log: o.Log, alloc: o.Alloc, clock: o.Clock, batchRows: o.BatchRows,
 		connectors: map[string]connector.Connector{},
 		cat:        catalog.NewSnapshot(catalog.SystemRelations()),
 		relations:  map[uint32]*relation{},

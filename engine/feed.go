@@ -110,7 +110,7 @@ func (f *feed) fillSystem(viewer *catalog.Viewer) error {
 	defer b.Release()
 	p := b.Project(f.schema, f.scan.Cols)
 	defer p.Release()
-	return f.graph.Push(f.input, 0, p)
+	return f.pushPieces(p)
 }
 
 // pushStored pushes the next piece of the stored content and reports whether there may be more.
@@ -118,7 +118,7 @@ func (f *feed) pushStored() (more bool, err error) {
 	if f.rows == nil {
 		return false, nil
 	}
-	more = f.rows.Next(f.builder, vec.MaxRows)
+	more = f.rows.Next(f.builder, f.e.batchRows)
 	if !more {
 		f.rows = nil
 	}
@@ -138,8 +138,21 @@ func (f *feed) flush(partition int) error {
 func (f *feed) pushChanges(bs []*vec.Batch) error {
 	for _, b := range bs {
 		p := b.Project(f.schema, f.scan.Cols)
-		err := f.graph.Push(f.input, 0, p)
+		err := f.pushPieces(p)
 		p.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pushPieces pushes a batch in pieces of at most the engine's batch size.
+func (f *feed) pushPieces(b *vec.Batch) error {
+	for from := 0; from < b.N; from += f.e.batchRows {
+		piece := b.Slice(f.e.alloc, from, min(from+f.e.batchRows, b.N))
+		err := f.graph.Push(f.input, 0, piece)
+		piece.Release()
 		if err != nil {
 			return err
 		}
@@ -198,7 +211,7 @@ func pollAll(ctx context.Context, fs []*feed, deadline time.Time) (pushed, more 
 			if f.src == nil || f.ended {
 				continue
 			}
-			p, err := f.poll(ctx, vec.MaxRows)
+			p, err := f.poll(ctx, f.e.batchRows)
 			if err != nil {
 				return pushed, false, 0, err
 			}

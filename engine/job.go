@@ -96,7 +96,7 @@ func (j *job) fill(ctx context.Context) (err error) {
 			}
 		}
 		for f.src != nil && !f.ended && f.scan.Rel.Bounded {
-			if _, err := f.poll(ctx, vec.MaxRows); err != nil {
+			if _, err := f.poll(ctx, f.e.batchRows); err != nil {
 				return err
 			}
 			if ctx.Err() != nil {

@@ -194,7 +194,7 @@ func (p *queryPortal) readNext(ctx context.Context) error {
 		f := p.feeds[p.current]
 		switch {
 		case f.src != nil && !f.ended:
-			polled, err := f.poll(ctx, vec.MaxRows)
+			polled, err := f.poll(ctx, f.e.batchRows)
 			if err == nil && polled.Wait > 0 {
 				err = sleep(ctx, time.Duration(polled.Wait)*time.Microsecond)
 			}
