@@ -646,3 +646,13 @@ func TestArgumentText(t *testing.T) {
 		}
 	}
 }
+
+var syncMessage = &pgproto3.Sync{}
+
+func query(sql string) *pgproto3.Query { return &pgproto3.Query{String: sql} }
+func describePortal(name string) *pgproto3.Describe {
+	return &pgproto3.Describe{ObjectType: 'P', Name: name}
+}
+func executePortal(name string, max uint32) *pgproto3.Execute {
+	return &pgproto3.Execute{Portal: name, MaxRows: max}
+}
