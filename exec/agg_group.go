@@ -2,7 +2,7 @@ package exec
 
 import (
 	"bytes"
-	"cmp"
+	"math"
 	"slices"
 
 	"streamsql/internal/fn"
@@ -430,22 +430,10 @@ func (g *groupSet) sortByKey(ids []uint32) []uint32 {
 
 // sortRows gives ids in the order of the rows of cols that belong to them.
 func sortRows(cols []vec.Vec, ts []types.T, ids []uint32) []uint32 {
-	out := make([]uint32, len(ids))
-	if len(cols) == 1 && cols[0].Valid == nil && cols[0].Kind == types.KindInt64 {
-		type pair struct {
-			k  int64
-			id uint32
-		}
-		ps := make([]pair, len(ids))
-		for i, id := range ids {
-			ps[i] = pair{cols[0].I64[i], id}
-		}
-		slices.SortFunc(ps, func(a, b pair) int { return cmp.Compare(a.k, b.k) })
-		for i := range ps {
-			out[i] = ps[i].id
-		}
-		return out
+	if len(cols) == 1 && cols[0].Valid == nil && (cols[0].Kind == types.KindInt64 || cols[0].Kind == types.KindInt32) {
+		return sortByInt(&cols[0], ids)
 	}
+	out := make([]uint32, len(ids))
 	cmps := make([]func(a *vec.Vec, i int, b *vec.Vec, j int) int, len(cols))
 	for c := range cols {
 		cmps[c] = fn.Comparer(ts[c])
@@ -474,6 +462,51 @@ func sortRows(cols []vec.Vec, ts []types.T, ids []uint32) []uint32 {
 	})
 	for i, r := range rows {
 		out[i] = ids[r]
+	}
+	return out
+}
+
+// intKey is a key less the smallest one, and the id that it stands for.
+type intKey struct {
+	k  uint64
+	id uint32
+}
+
+// sortByInt gives ids in the order of the integers of v: a radix sort over the bytes in which they differ.
+func sortByInt(v *vec.Vec, ids []uint32) []uint32 {
+	n := len(ids)
+	a, b := make([]intKey, n), make([]intKey, n)
+	low := int64(math.MaxInt64)
+	at := func(i int) int64 { return v.I64[i] }
+	if v.Kind == types.KindInt32 {
+		at = func(i int) int64 { return int64(v.I32[i]) }
+	}
+	for i := range n {
+		low = min(low, at(i))
+	}
+	top := uint64(0)
+	for i, id := range ids {
+		a[i] = intKey{uint64(at(i) - low), id} // wraps to the right unsigned distance
+		top = max(top, a[i].k)
+	}
+	for shift := uint(0); shift < 64 && top>>shift > 0; shift += 8 {
+		var count [257]int
+		for i := range a {
+			count[a[i].k>>shift&255+1]++
+		}
+		for d := range 256 {
+			count[d+1] += count[d]
+		}
+		for i := range a {
+			d := a[i].k >> shift & 255
+			b[count[d]] = a[i]
+			count[d]++
+		}
+		a, b = b, a
+	}
+	out := make([]uint32, n)
+	for i := range a {
+		out[i] = a[i].id
 	}
 	return out
 }

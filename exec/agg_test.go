@@ -16,7 +16,7 @@ import (
 	"streamsql/window"
 )
 
-// source is a leaf that tests feed by hand.
+// testLeaf is a leaf that tests feed by hand.
 type testLeaf struct{ planner.Values }
 
 func newLeaf(retracts bool, fields ...vec.Field) *testLeaf {
@@ -40,9 +40,8 @@ func tick() event                  { return event{kind: 't'} }
 
 // collected is what an operator sent.
 type collected struct {
-	log    []string
-	rows   map[string]int
-	schema *vec.Schema
+	log  []string
+	rows map[string]int
 }
 
 func (c *collected) Emit(b *vec.Batch) error {
@@ -318,12 +317,12 @@ func tumble10(leaf planner.Node, t *testing.T, f func(*planner.Aggregate)) *plan
 	return aggNode(leaf, n)
 }
 
-// m makes a row at a minute.
+// at makes a row at a minute.
 func at(min int, v int) event { return ins(int64(min)*minute, int32(v)) }
 
 func w(min int) event { return wm(int64(min) * minute) }
 
-// shorten writes times of a log in minutes.
+// minutes writes the times of a log in minutes.
 func minutes(c *collected) *collected {
 	for i, l := range c.log {
 		f := strings.Fields(l)

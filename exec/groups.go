@@ -161,15 +161,6 @@ func (g *oneGroup) Bytes() int                 { return 1 }
 // minSlots is the size of a new hash table. There is a table for each open window, so it is small.
 const minSlots = 64
 
-// tableSize gives the number of slots for n keys: a power of two, at most half full.
-func tableSize(n int) int {
-	s := minSlots
-	for s < 2*n {
-		s *= 2
-	}
-	return s
-}
-
 // keyWords reads a column of a word kind as words that are equal iff the values are:
 // -0 is 0 and all NaNs are one. The result is scratch or the column itself.
 func keyWords(v *vec.Vec, n int, scratch []uint64) []uint64 {

@@ -61,8 +61,6 @@ func ordered(a *Agg)     { a.Ordered = true }
 func withinGroup(a *Agg) { a.WithinGroup, a.Ordered = true, true }
 func keepNulls(a *Agg)   { a.SkipNulls = false }
 
-func aggVariadic(a *Agg) { a.Variadic = true }
-
 func aggRet(f func(args []types.T) types.T) aggOption { return func(a *Agg) { a.RetOf = f } }
 func aggDoc(s string) aggOption                       { return func(a *Agg) { a.Doc = s } }
 
