@@ -70,7 +70,7 @@ type Relation struct {
 	// SystemKind is the relkind of a System relation.
 	SystemKind byte
 	// Fill gives the rows of a System relation; nil for others.
-	Fill func(v *Viewer, b *vec.Builder) error
+	Fill func(v *Viewer, b *vec.Builder) error `json:"-"`
 }
 
 // Option is name = value of a WITH clause.

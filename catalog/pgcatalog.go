@@ -24,14 +24,12 @@ var systemRelations = []systemRelation{
 	{"pg_catalog", "pg_index", 'r', "indexrelid oid, indrelid oid, indnatts int2, indnkeyatts int2, indisunique bool, indnullsnotdistinct bool, indisprimary bool, indisexclusion bool, indimmediate bool, indisclustered bool, indisvalid bool, indcheckxmin bool, indisready bool, indislive bool, indisreplident bool, indkey int2vector, indcollation oidvector, indclass oidvector, indoption int2vector, indexprs pg_node_tree?, indpred pg_node_tree?", fillIndex, false},
 	{"pg_catalog", "pg_constraint", 'r', "oid oid, conname name, connamespace oid, contype char1, condeferrable bool, condeferred bool, convalidated bool, conrelid oid, contypid oid, conindid oid, conparentid oid, confrelid oid, confupdtype char1, confdeltype char1, confmatchtype char1, conislocal bool, coninhcount int4, connoinherit bool, conkey _int2?, confkey _int2?, conpfeqop _oid?, conppeqop _oid?, conffeqop _oid?, confdelsetcols _int2?, conexclop _oid?, conbin pg_node_tree?", fillConstraint, false},
 	{"pg_catalog", "pg_description", 'r', "objoid oid, classoid oid, objsubid int4, description text", fillDescription, false},
-	{"pg_catalog", "pg_shdescription", 'r', "objoid oid, classoid oid, description text", nil, false},
 	{"pg_catalog", "pg_am", 'r', "oid oid, amname name, amhandler regproc, amtype char1", func(_ *Viewer, add func(row)) error {
 		add(row{"oid": 2, "amname": "heap", "amtype": "t"})
 		add(row{"oid": 403, "amname": "btree", "amtype": "i"})
 		return nil
 	}, false},
-	{"pg_catalog", "pg_proc", 'r', "oid oid, proname name, pronamespace oid, proowner oid, prolang oid, procost float4, prorows float4, provariadic oid, prosupport regproc, prokind char1, prosecdef bool, proleakproof bool, proisstrict bool, proretset bool, provolatile char1, proparallel char1, pronargs int2, pronargdefaults int2, prorettype oid, proargtypes oidvector, proallargtypes _oid?, proargmodes text?, proargnames _text?, proargdefaults pg_node_tree?, protrftypes _oid?, prosrc text, probin text?, prosqlbody pg_node_tree?, proconfig _text?, proacl _aclitem?", fillProc, false},
-	{"pg_catalog", "pg_aggregate", 'r', "aggfnoid regproc, aggkind char1, aggnumdirectargs int2, aggtransfn regproc, aggfinalfn regproc, aggtranstype oid", nil, false},
+	{"pg_catalog", "pg_proc", 'r', "oid oid, proname name, pronamespace oid, proowner oid, prolang oid, procost float4, prorows float4, provariadic oid, prosupport regproc, prokind char1, prosecdef bool, proleakproof bool, proisstrict bool, proretset bool, provolatile char1, proparallel char1, pronargs int2, pronargdefaults int2, prorettype oid, proargtypes oidvector, proallargtypes _oid?, proargmodes _char?, proargnames _text?, proargdefaults pg_node_tree?, protrftypes _oid?, prosrc text, probin text?, prosqlbody pg_node_tree?, proconfig _text?, proacl _aclitem?", fillProc, false},
 	{"pg_catalog", "pg_operator", 'r', "oid oid, oprname name, oprnamespace oid, oprowner oid, oprkind char1, oprcanmerge bool, oprcanhash bool, oprleft oid, oprright oid, oprresult oid, oprcom oid, oprnegate oid, oprcode regproc, oprrest regproc, oprjoin regproc", fillOperator, false},
 	{"pg_catalog", "pg_cast", 'r', "oid oid, castsource oid, casttarget oid, castfunc oid, castcontext char1, castmethod char1", fillCast, false},
 	{"pg_catalog", "pg_database", 'r', "oid oid, datname name, datdba oid, encoding int4, datlocprovider char1, datistemplate bool, datallowconn bool, datconnlimit int4, datfrozenxid xid, datminmxid xid, dattablespace oid, datcollate text, datctype text, daticulocale text?, datcollversion text?, datacl _aclitem?", func(v *Viewer, add func(row)) error {
@@ -48,7 +46,6 @@ var systemRelations = []systemRelation{
 		add(row{"usename": v.User, "usesysid": OwnerOID, "usecreatedb": true, "usesuper": true, "usebypassrls": true, "passwd": "********"})
 		return nil
 	}, false},
-	{"pg_catalog", "pg_auth_members", 'r', "roleid oid, member oid, grantor oid, admin_option bool", nil, false},
 	{"pg_catalog", "pg_tablespace", 'r', "oid oid, spcname name, spcowner oid, spcacl _aclitem?, spcoptions _text?", func(_ *Viewer, add func(row)) error {
 		add(row{"oid": 1663, "spcname": "pg_default", "spcowner": OwnerOID})
 		return nil
@@ -102,19 +99,6 @@ var systemRelations = []systemRelation{
 	{"pg_catalog", "pg_stat_activity", 'v', "datid oid?, datname name?, pid int4, leader_pid int4?, usesysid oid?, usename name?, application_name text?, client_addr inet?, client_hostname text?, client_port int4?, backend_start timestamptz?, xact_start timestamptz?, query_start timestamptz?, state_change timestamptz?, wait_event_type text?, wait_event text?, state text?, backend_xid xid?, backend_xmin xid?, query_id int8?, query text?, backend_type text?", nil, true},
 	{"pg_catalog", "pg_cursors", 'v', "name text, statement text, is_holdable bool, is_binary bool, is_scrollable bool, creation_time timestamptz", nil, true},
 	{"pg_catalog", "pg_prepared_statements", 'v', "name text, statement text, prepare_time timestamptz, parameter_types _regtype?, from_sql bool, generic_plans int8, custom_plans int8", nil, true},
-	// Relations about things that streamsql does not have: empty, so that clients that ask go on.
-	{"pg_catalog", "pg_inherits", 'r', "inhrelid oid, inhparent oid, inhseqno int4, inhdetachpending bool", nil, false},
-	{"pg_catalog", "pg_enum", 'r', "oid oid, enumtypid oid, enumsortorder float4, enumlabel name", nil, false},
-	{"pg_catalog", "pg_range", 'r', "rngtypid oid, rngsubtype oid, rngmultitypid oid, rngcollation oid, rngsubopc oid, rngcanonical regproc, rngsubdiff regproc", nil, false},
-	{"pg_catalog", "pg_trigger", 'r', "oid oid, tgrelid oid, tgparentid oid, tgname name, tgfoid oid, tgtype int2, tgenabled char1, tgisinternal bool, tgconstrrelid oid, tgconstrindid oid, tgconstraint oid, tgdeferrable bool, tginitdeferred bool, tgnargs int2, tgattr int2vector, tgargs bytea, tgqual pg_node_tree?, tgoldtable name?, tgnewtable name?", nil, false},
-	{"pg_catalog", "pg_rewrite", 'r', "oid oid, rulename name, ev_class oid, ev_type char1, ev_enabled char1, is_instead bool, ev_qual pg_node_tree, ev_action pg_node_tree", nil, false},
-	{"pg_catalog", "pg_policy", 'r', "oid oid, polname name, polrelid oid, polcmd char1, polpermissive bool, polroles _oid, polqual pg_node_tree?, polwithcheck pg_node_tree?", nil, false},
-	{"pg_catalog", "pg_policies", 'v', "schemaname name, tablename name, policyname name, permissive text, roles _name, cmd text, qual text?, with_check text?", nil, false},
-	{"pg_catalog", "pg_statistic_ext", 'r', "oid oid, stxrelid oid, stxname name, stxnamespace oid, stxowner oid, stxstattarget int4, stxkeys int2vector, stxkind _text, stxexprs pg_node_tree?", nil, false},
-	{"pg_catalog", "pg_publication", 'r', "oid oid, pubname name, pubowner oid, puballtables bool, pubinsert bool, pubupdate bool, pubdelete bool, pubtruncate bool, pubviaroot bool", nil, false},
-	{"pg_catalog", "pg_publication_rel", 'r', "oid oid, prpubid oid, prrelid oid, prqual pg_node_tree?, prattrs int2vector?", nil, false},
-	{"pg_catalog", "pg_publication_namespace", 'r', "oid oid, pnpubid oid, pnnspid oid", nil, false},
-	{"pg_catalog", "pg_subscription", 'r', "oid oid, subdbid oid, subname name, subowner oid, subenabled bool", nil, false},
 	{"pg_catalog", "pg_foreign_table", 'r', "ftrelid oid, ftserver oid, ftoptions _text?", fillForeignTable, false},
 	{"pg_catalog", "pg_foreign_server", 'r', "oid oid, srvname name, srvowner oid, srvfdw oid, srvtype text?, srvversion text?, srvacl _aclitem?, srvoptions _text?", func(_ *Viewer, add func(row)) error {
 		add(row{"oid": foreignServerOID, "srvname": "streamsql", "srvowner": OwnerOID, "srvfdw": foreignServerOID + 1})
@@ -124,43 +108,13 @@ var systemRelations = []systemRelation{
 		add(row{"oid": foreignServerOID + 1, "fdwname": "connector", "fdwowner": OwnerOID})
 		return nil
 	}, false},
-	{"pg_catalog", "pg_user_mappings", 'v', "umid oid, srvid oid, srvname name, umuser oid, usename name, umoptions _text?", nil, false},
-	{"pg_catalog", "pg_extension", 'r', "oid oid, extname name, extowner oid, extnamespace oid, extrelocatable bool, extversion text, extconfig _oid?, extcondition _text?", nil, false},
-	{"pg_catalog", "pg_available_extensions", 'v', "name name, default_version text, installed_version text?, comment text", nil, false},
-	{"pg_catalog", "pg_depend", 'r', "classid oid, objid oid, objsubid int4, refclassid oid, refobjid oid, refobjsubid int4, deptype char1", nil, false},
-	{"pg_catalog", "pg_sequence", 'r', "seqrelid oid, seqtypid oid, seqstart int8, seqincrement int8, seqmax int8, seqmin int8, seqcache int8, seqcycle bool", nil, false},
-	{"pg_catalog", "pg_opclass", 'r', "oid oid, opcmethod oid, opcname name, opcnamespace oid, opcowner oid, opcfamily oid, opcintype oid, opcdefault bool, opckeytype oid", nil, false},
-	{"pg_catalog", "pg_opfamily", 'r', "oid oid, opfmethod oid, opfname name, opfnamespace oid, opfowner oid", nil, false},
-	{"pg_catalog", "pg_conversion", 'r', "oid oid, conname name, connamespace oid, conowner oid, conforencoding int4, contoencoding int4, conproc regproc, condefault bool", nil, false},
-	{"pg_catalog", "pg_event_trigger", 'r', "oid oid, evtname name, evtevent name, evtowner oid, evtfoid oid, evtenabled char1, evttags _text?", nil, false},
-	{"pg_catalog", "pg_db_role_setting", 'r', "setdatabase oid, setrole oid, setconfig _text?", nil, false},
-	{"pg_catalog", "pg_default_acl", 'r', "oid oid, defaclrole oid, defaclnamespace oid, defaclobjtype char1, defaclacl _aclitem", nil, false},
-	{"pg_catalog", "pg_locks", 'v', "locktype text?, database oid?, relation oid?, page int4?, tuple int2?, virtualxid text?, transactionid xid?, classid oid?, objid oid?, objsubid int2?, virtualtransaction text?, pid int4?, mode text?, granted bool?, fastpath bool?, waitstart timestamptz?", nil, false},
-	{"pg_catalog", "pg_partitioned_table", 'r', "partrelid oid, partstrat char1, partnatts int2, partdefid oid, partattrs int2vector, partclass oidvector, partcollation oidvector, partexprs pg_node_tree?", nil, false},
-	{"pg_catalog", "pg_ts_config", 'r', "oid oid, cfgname name, cfgnamespace oid, cfgowner oid, cfgparser oid", nil, false},
-	{"pg_catalog", "pg_ts_dict", 'r', "oid oid, dictname name, dictnamespace oid, dictowner oid, dicttemplate oid, dictinitoption text?", nil, false},
-	{"pg_catalog", "pg_ts_parser", 'r', "oid oid, prsname name, prsnamespace oid", nil, false},
-	{"pg_catalog", "pg_ts_template", 'r', "oid oid, tmplname name, tmplnamespace oid", nil, false},
-	{"pg_catalog", "pg_seclabel", 'r', "objoid oid, classoid oid, objsubid int4, provider text, label text", nil, false},
-	{"pg_catalog", "pg_shseclabel", 'r', "objoid oid, classoid oid, provider text, label text", nil, false},
-	{"pg_catalog", "pg_seclabels", 'v', "objoid oid, classoid oid, objsubid int4, objtype text, objnamespace oid, objname text, provider text, label text", nil, false},
-	{"pg_catalog", "pg_replication_slots", 'v', "slot_name name, plugin name?, slot_type text?, datoid oid?, database name?, temporary bool?, active bool?, active_pid int4?", nil, false},
-	{"pg_catalog", "pg_stat_gssapi", 'v', "pid int4, gss_authenticated bool, principal text?, encrypted bool", nil, false},
-	{"pg_catalog", "pg_stat_ssl", 'v', "pid int4, ssl bool, version text?, cipher text?, bits int4?", nil, false},
-	{"pg_catalog", "pg_stat_user_tables", 'v', "relid oid, schemaname name, relname name, seq_scan int8, n_live_tup int8", nil, false},
-	{"pg_catalog", "pg_timezone_names", 'v', "name text, abbrev text, utc_offset interval, is_dst bool", nil, false},
-	{"pg_catalog", "pg_largeobject_metadata", 'r', "oid oid, lomowner oid, lomacl _aclitem?", nil, false},
 
-	{"information_schema", "schemata", 'v', "catalog_name name, schema_name name, schema_owner name, default_character_set_catalog name?, default_character_set_schema name?, default_character_set_name name?, sql_path text?", fillSchemata, false},
-	{"information_schema", "tables", 'v', "table_catalog name, table_schema name, table_name name, table_type text, self_referencing_column_name name?, reference_generation text?, user_defined_type_catalog name?, user_defined_type_schema name?, user_defined_type_name name?, is_insertable_into text, is_typed text, commit_action text?", fillISTables, false},
-	{"information_schema", "columns", 'v', "table_catalog name, table_schema name, table_name name, column_name name, ordinal_position int4, column_default text?, is_nullable text, data_type text, character_maximum_length int4?, character_octet_length int4?, numeric_precision int4?, numeric_precision_radix int4?, numeric_scale int4?, datetime_precision int4?, interval_type text?, interval_precision int4?, character_set_catalog name?, character_set_schema name?, character_set_name name?, collation_catalog name?, collation_schema name?, collation_name name?, domain_catalog name?, domain_schema name?, domain_name name?, udt_catalog name, udt_schema name, udt_name name, scope_catalog name?, scope_schema name?, scope_name name?, maximum_cardinality int4?, dtd_identifier text, is_self_referencing text, is_identity text, identity_generation text?, identity_start text?, identity_increment text?, identity_maximum text?, identity_minimum text?, identity_cycle text, is_generated text, generation_expression text?, is_updatable text", fillISColumns, false},
-	{"information_schema", "views", 'v', "table_catalog name, table_schema name, table_name name, view_definition text?, check_option text, is_updatable text, is_insertable_into text, is_trigger_updatable text, is_trigger_deletable text, is_trigger_insertable_into text", fillISViews, false},
-	{"information_schema", "table_constraints", 'v', "constraint_catalog name, constraint_schema name, constraint_name name, table_catalog name, table_schema name, table_name name, constraint_type text, is_deferrable text, initially_deferred text, enforced text, nulls_distinct text?", fillISConstraints, false},
+	{"information_schema", "schemata", 'v', "catalog_name name, schema_name name, schema_owner name, default_character_set_catalog name?, default_character_set_schema name?, default_character_set_name name?, sql_path varchar?", fillSchemata, false},
+	{"information_schema", "tables", 'v', "table_catalog name, table_schema name, table_name name, table_type varchar, self_referencing_column_name name?, reference_generation varchar?, user_defined_type_catalog name?, user_defined_type_schema name?, user_defined_type_name name?, is_insertable_into varchar, is_typed varchar, commit_action varchar?", fillISTables, false},
+	{"information_schema", "columns", 'v', "table_catalog name, table_schema name, table_name name, column_name name, ordinal_position int4, column_default varchar?, is_nullable varchar, data_type varchar, character_maximum_length int4?, character_octet_length int4?, numeric_precision int4?, numeric_precision_radix int4?, numeric_scale int4?, datetime_precision int4?, interval_type varchar?, interval_precision int4?, character_set_catalog name?, character_set_schema name?, character_set_name name?, collation_catalog name?, collation_schema name?, collation_name name?, domain_catalog name?, domain_schema name?, domain_name name?, udt_catalog name, udt_schema name, udt_name name, scope_catalog name?, scope_schema name?, scope_name name?, maximum_cardinality int4?, dtd_identifier name, is_self_referencing varchar, is_identity varchar, identity_generation varchar?, identity_start varchar?, identity_increment varchar?, identity_maximum varchar?, identity_minimum varchar?, identity_cycle varchar, is_generated varchar, generation_expression varchar?, is_updatable varchar", fillISColumns, false},
+	{"information_schema", "views", 'v', "table_catalog name, table_schema name, table_name name, view_definition varchar?, check_option varchar, is_updatable varchar, is_insertable_into varchar, is_trigger_updatable varchar, is_trigger_deletable varchar, is_trigger_insertable_into varchar", fillISViews, false},
+	{"information_schema", "table_constraints", 'v', "constraint_catalog name, constraint_schema name, constraint_name name, table_catalog name, table_schema name, table_name name, constraint_type varchar, is_deferrable varchar, initially_deferred varchar, enforced varchar, nulls_distinct varchar?", fillISConstraints, false},
 	{"information_schema", "key_column_usage", 'v', "constraint_catalog name, constraint_schema name, constraint_name name, table_catalog name, table_schema name, table_name name, column_name name, ordinal_position int4, position_in_unique_constraint int4?", fillISKeys, false},
-	{"information_schema", "referential_constraints", 'v', "constraint_catalog name, constraint_schema name, constraint_name name, unique_constraint_catalog name?, unique_constraint_schema name?, unique_constraint_name name?, match_option text, update_rule text, delete_rule text", nil, false},
-	{"information_schema", "constraint_column_usage", 'v', "table_catalog name, table_schema name, table_name name, column_name name, constraint_catalog name, constraint_schema name, constraint_name name", nil, false},
-	{"information_schema", "table_privileges", 'v', "grantor name, grantee name, table_catalog name, table_schema name, table_name name, privilege_type text, is_grantable text, with_hierarchy text", nil, false},
-	{"information_schema", "routine_privileges", 'v', "grantor name, grantee name, specific_catalog name, specific_schema name, specific_name name, routine_catalog name, routine_schema name, routine_name name, privilege_type text, is_grantable text", nil, false},
 
 	{"sys", "jobs", 'v', "relation text, state text, changes int8, error text?, started_at timestamptz", nil, true},
 	{"sys", "errors", 'v', "relation text, at timestamptz, sqlstate text, message text, row_data jsonb", nil, true},

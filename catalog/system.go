@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"slices"
 	"strings"
 
 	"streamsql/internal/types"
@@ -39,7 +40,7 @@ var knownOIDs = map[string]uint32{
 // SystemRelations makes the relations of pg_catalog, information_schema and sys.
 func SystemRelations() []*Relation {
 	var out []*Relation
-	for i, d := range systemRelations {
+	for i, d := range slices.Concat(systemRelations, absentRelations) {
 		r := &Relation{OID: firstSystemOID + uint32(i)*2, TypeOID: firstSystemOID + uint32(i)*2 + 1,
 			Schema: d.schema, Name: d.name, Kind: System, Bounded: true, Owner: "streamsql"}
 		if oid, ok := knownOIDs[d.name]; ok && d.schema == "pg_catalog" {

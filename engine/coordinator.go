@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"streamsql/catalog"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/vec"
 	"streamsql/state"
@@ -219,18 +218,6 @@ func (c *coordinator) close() {
 		j.close()
 	}
 	c.jobs = nil
-}
-
-// catalogChange publishes a change of the catalog in an epoch of its own and waits for it. The caller holds e.write.
-func (e *Engine) catalogChange(ctx context.Context, change func(*catalog.Snapshot) *catalog.Snapshot, runtime func()) error {
-	k := &commit{ddl: func() {
-		e.cat = change(e.cat)
-		if runtime != nil {
-			runtime()
-		}
-	}}
-	e.coord.enqueue(k)
-	return <-k.done
 }
 
 // recovered turns a panic into an error that names its cause; a failing operator fails its own job only.

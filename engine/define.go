@@ -26,7 +26,7 @@ func (s *Session) define(ctx context.Context, p Parsed) (tag string, err error) 
 	case *ast.CreateView:
 		return s.createView(ctx, x)
 	case *ast.CreateSchema:
-		return tag, s.createSchema(ctx, x)
+		return tag, s.createSchema(x)
 	case *ast.CreateIndex:
 		_, err := s.lookup(x.Table, catalog.Table, catalog.MatView)
 		if err == nil {
@@ -34,9 +34,9 @@ func (s *Session) define(ctx context.Context, p Parsed) (tag string, err error) 
 		}
 		return tag, err
 	case *ast.Drop:
-		return tag, s.drop(ctx, x)
+		return tag, s.drop(x)
 	case *ast.Comment:
-		return tag, s.comment(ctx, x)
+		return tag, s.comment(x)
 	case *ast.Truncate:
 		return tag, s.truncate(ctx, x)
 	case *ast.Refresh:
@@ -145,7 +145,7 @@ func (s *Session) createTable(ctx context.Context, x *ast.CreateTable) (string, 
 		return tag, err
 	}
 	r := s.e.register(rel)
-	err = s.e.catalogChange(ctx, func(c *catalog.Snapshot) *catalog.Snapshot { return c.With(rel) }, func() {
+	err = s.e.changeCatalog(&catalogChange{Put: []*catalog.Relation{rel}}, func() {
 		if r != nil {
 			s.e.relations[rel.OID] = r
 		}
@@ -171,7 +171,13 @@ func (e *Engine) register(rel *catalog.Relation) *relation {
 	if rel.Kind != catalog.Table && rel.Kind != catalog.MatView {
 		return nil
 	}
+	return newRelation(rel)
+}
+
+// newRelation makes the empty storage of a table or materialized view.
+func newRelation(rel *catalog.Relation) *relation {
 	r := &relation{rel: rel, table: state.NewTable(rel.Fields(), rel.PrimaryKey)}
+	r.table.SetName(rel.Name)
 	r.published = r.table.Snapshot()
 	return r
 }
@@ -436,18 +442,20 @@ func (s *Session) createTableAs(ctx context.Context, x *ast.CreateTable, schema,
 		releaseAll(bs)
 		return "CREATE TABLE", err
 	}
+	defer releaseAll(bs)
 	r := s.e.register(rel)
 	rows := 0
 	for _, b := range bs {
 		rows += b.N
 		if err := r.table.Apply(b); err != nil {
-			releaseAll(bs)
 			return "", err
 		}
 	}
-	releaseAll(bs)
 	r.published = r.table.Snapshot()
-	err = s.e.catalogChange(ctx, func(c *catalog.Snapshot) *catalog.Snapshot { return c.With(rel) }, func() { s.e.relations[rel.OID] = r })
+	err = s.e.changeCatalog(&catalogChange{Put: []*catalog.Relation{rel}}, func() { s.e.relations[rel.OID] = r })
+	if err == nil {
+		err = s.e.logRows([]tableWrite{{oid: rel.OID, changes: bs, after: r.published}})
+	}
 	return fmt.Sprintf("SELECT %d", rows), err
 }
 
@@ -530,7 +538,7 @@ func (s *Session) createView(ctx context.Context, x *ast.CreateView) (string, er
 		}
 		s.e.register(rel)
 	}
-	return tag, s.e.catalogChange(ctx, func(c *catalog.Snapshot) *catalog.Snapshot { return c.With(rel) }, nil)
+	return tag, s.e.changeCatalog(&catalogChange{Put: []*catalog.Relation{rel}}, nil)
 }
 
 // replaceable checks that a view may take the place of another: the old columns stay.
@@ -551,72 +559,101 @@ func replaceable(old, rel *catalog.Relation) error {
 	return nil
 }
 
+// viewRoot gives the part of a view's plan that its content is the result of: the view is the fold of what EMIT would send.
+func viewRoot(q *planner.Query, query *ast.Query) (planner.Node, error) {
+	em, ok := q.Root.(*planner.Emit)
+	if !ok {
+		return q.Root, nil
+	}
+	switch em.Spec.Trigger {
+	case ast.EmitChanges, ast.EmitOnUpdate, ast.EmitOnClose:
+		return em.Input, nil
+	}
+	return nil, pgerr.New(pgerr.FeatureNotSupported, "this EMIT form is not supported in a materialized view yet").
+		WithHint("Use EMIT CHANGES or EMIT ON WINDOW CLOSE.").At(query.Emit.Pos)
+}
+
 // createMatView fills a view aside, lets it catch up with the present, and publishes it in one epoch with its job.
 func (s *Session) createMatView(ctx context.Context, x *ast.CreateView, rel *catalog.Relation, q *planner.Query) error {
-	root := q.Root
-	if em, ok := root.(*planner.Emit); ok {
-		switch em.Spec.Trigger {
-		case ast.EmitChanges, ast.EmitOnUpdate, ast.EmitOnClose:
-			root = em.Input // the view is the fold of what EMIT would send
-		default:
-			return pgerr.New(pgerr.FeatureNotSupported, "this EMIT form is not supported in a materialized view yet").
-				WithHint("Use EMIT CHANGES or EMIT ON WINDOW CLOSE.").At(x.Query.Emit.Pos)
-		}
+	root, err := viewRoot(q, x.Query)
+	if err != nil {
+		return err
 	}
 	s.e.write.Lock()
 	r := s.e.register(rel)
 	s.e.write.Unlock()
-	fc := s.fnCtx(ctx)
-	j, err := s.e.newJob(ctx, r, root, fc, s.viewer())
+	j, err := s.startJob(ctx, r, root)
 	if err != nil {
-		return err
-	}
-	// The job outlives the session: what its functions may ask must not be the session's.
-	fc.Session = nil
-	if err := j.fill(ctx); err != nil {
-		j.close()
 		return err
 	}
 	s.e.write.Lock()
 	defer s.e.write.Unlock()
 	c := s.e.coord
 	c.step.Lock()
-	err = func() error {
-		if skip, err := s.taken(rel.Schema, rel.Name, x.IfNotExists, x.Name.Pos); skip || err != nil {
-			j.close()
-			return err
-		}
-		for _, oid := range rel.Depends {
-			if s.e.Catalog().ByOID(oid) == nil {
-				j.close()
-				return pgerr.New(pgerr.UndefinedTable, "a relation that \"%s\" reads has been dropped meanwhile", rel.Name)
-			}
-		}
-		if err := j.drain(); err != nil {
-			j.close()
-			return err
-		}
-		if err := j.apply(); err != nil {
-			j.close()
-			return err
-		}
-		s.e.unsubscribe(j.sub)
-		j.sub = nil
-		r.published = r.table.Snapshot()
-		s.e.cut.Lock()
-		s.e.epoch++
-		s.e.cat = s.e.cat.With(rel)
-		s.e.relations[rel.OID] = r
-		s.e.cut.Unlock()
-		c.addJob(j)
-		return nil
-	}()
-	c.step.Unlock()
-	c.poke()
-	return err
+	defer c.step.Unlock()
+	if skip, err := s.taken(rel.Schema, rel.Name, x.IfNotExists, x.Name.Pos); skip || err != nil {
+		j.close()
+		return err
+	}
+	return s.e.publishJob(j, &catalogChange{Put: []*catalog.Relation{rel}})
 }
 
-func (s *Session) createSchema(ctx context.Context, x *ast.CreateSchema) error {
+// startJob opens the job of a view and fills the view's table.
+func (s *Session) startJob(ctx context.Context, r *relation, root planner.Node) (*job, error) {
+	fc := s.fnCtx(ctx)
+	j, err := s.e.newJob(ctx, r, root, fc, s.viewer())
+	if err != nil {
+		return nil, err
+	}
+	// The job outlives the session: what its functions may ask must not be the session's.
+	fc.Session = nil
+	if err := j.fill(ctx); err != nil {
+		j.close()
+		return nil, err
+	}
+	return j, nil
+}
+
+// publishJob brings a filled view up to the present epoch, makes it visible (with ch, if it is new) and puts its
+// job into the schedule. The caller holds coordinator.step, and e.write where ch is given.
+func (e *Engine) publishJob(j *job, ch *catalogChange) (err error) {
+	defer func() {
+		if err != nil {
+			j.close()
+		}
+	}()
+	for _, in := range j.graph.Inputs() {
+		if e.Catalog().ByOID(in.Scan.Rel.OID) == nil {
+			return pgerr.New(pgerr.UndefinedTable, "relation \"%s\", which \"%s\" reads, has been dropped meanwhile", in.Scan.Rel.Name, j.rel.rel.Name)
+		}
+	}
+	if err := j.drain(); err != nil {
+		return err
+	}
+	if err := j.apply(); err != nil {
+		return err
+	}
+	if ch != nil {
+		if err := e.logCatalog(ch); err != nil {
+			return err
+		}
+	}
+	e.unsubscribe(j.sub)
+	j.sub = nil
+	e.cut.Lock()
+	j.rel.published = j.rel.table.Snapshot()
+	e.epoch++
+	if ch != nil {
+		e.cat = ch.apply(e.cat)
+	}
+	e.relations[j.rel.rel.OID] = j.rel
+	e.cut.Unlock()
+	e.coord.addJob(j)
+	e.coord.poke()
+	return nil
+}
+
+func (s *Session) createSchema(x *ast.CreateSchema) error {
 	s.e.write.Lock()
 	defer s.e.write.Unlock()
 	if _, ok := s.e.Catalog().SchemaOID(x.Name); ok {
@@ -630,11 +667,11 @@ func (s *Session) createSchema(ctx context.Context, x *ast.CreateSchema) error {
 		return pgerr.New("42939", "unacceptable schema name \"%s\"", x.Name).WithDetail("The prefix \"pg_\" is reserved for system schemas.").At(x.Pos)
 	}
 	oid := s.e.newOIDs(1)
-	return s.e.catalogChange(ctx, func(c *catalog.Snapshot) *catalog.Snapshot { return c.WithSchema(x.Name, oid) }, nil)
+	return s.e.changeCatalog(&catalogChange{PutSchemas: map[string]uint32{x.Name: oid}}, nil)
 }
 
 // comment executes COMMENT ON.
-func (s *Session) comment(ctx context.Context, x *ast.Comment) error {
+func (s *Session) comment(x *ast.Comment) error {
 	text := ""
 	if x.Text != nil {
 		text = *x.Text
@@ -668,5 +705,5 @@ func (s *Session) comment(ctx context.Context, x *ast.Comment) error {
 	}
 	s.e.write.Lock()
 	defer s.e.write.Unlock()
-	return s.e.catalogChange(ctx, func(cat *catalog.Snapshot) *catalog.Snapshot { return cat.With(&c) }, nil)
+	return s.e.changeCatalog(&catalogChange{Put: []*catalog.Relation{&c}}, nil)
 }

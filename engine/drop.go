@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,9 +17,9 @@ var droppable = map[string]catalog.RelKind{
 }
 
 // drop executes DROP: the named objects and, with CASCADE, what depends on them.
-func (s *Session) drop(ctx context.Context, x *ast.Drop) error {
+func (s *Session) drop(x *ast.Drop) error {
 	if x.Kind == "schema" {
-		return s.dropSchemas(ctx, x)
+		return s.dropSchemas(x)
 	}
 	kind, ok := droppable[x.Kind]
 	if !ok {
@@ -57,11 +56,11 @@ func (s *Session) drop(ctx context.Context, x *ast.Drop) error {
 		}
 		rels = append(rels, r)
 	}
-	return s.dropAll(ctx, cat, rels, x.Cascade, nil)
+	return s.dropAll(cat, rels, x.Cascade, nil)
 }
 
 // dropAll removes relations and their dependents in one epoch. The caller holds e.write.
-func (s *Session) dropAll(ctx context.Context, cat *catalog.Snapshot, rels []*catalog.Relation, cascade bool, schemas []string) error {
+func (s *Session) dropAll(cat *catalog.Snapshot, rels []*catalog.Relation, cascade bool, schemas []string) error {
 	if len(rels) == 0 && len(schemas) == 0 {
 		return nil
 	}
@@ -101,13 +100,7 @@ func (s *Session) dropAll(ctx context.Context, cat *catalog.Snapshot, rels []*ca
 		}
 		s.e.stopIngest(r.OID)
 	}
-	return s.e.catalogChange(ctx, func(c *catalog.Snapshot) *catalog.Snapshot {
-		c = c.Without(oids...)
-		for _, n := range schemas {
-			c = c.WithoutSchema(n)
-		}
-		return c
-	}, func() {
+	return s.e.changeCatalog(&catalogChange{Drop: oids, DropSchemas: schemas}, func() {
 		for _, oid := range oids {
 			delete(s.e.relations, oid)
 		}
@@ -136,7 +129,7 @@ func dependents(cat *catalog.Snapshot, rels []*catalog.Relation) (deps []*catalo
 	return deps, detail
 }
 
-func (s *Session) dropSchemas(ctx context.Context, x *ast.Drop) error {
+func (s *Session) dropSchemas(x *ast.Drop) error {
 	s.e.write.Lock()
 	defer s.e.write.Unlock()
 	cat := s.e.Catalog()
@@ -168,5 +161,5 @@ func (s *Session) dropSchemas(ctx context.Context, x *ast.Drop) error {
 			rels = append(rels, r)
 		}
 	}
-	return s.dropAll(ctx, cat, rels, x.Cascade, names)
+	return s.dropAll(cat, rels, x.Cascade, names)
 }

@@ -11,14 +11,13 @@ import (
 
 	"streamsql/catalog"
 	"streamsql/connector"
-	"streamsql/internal/pgerr"
 	"streamsql/internal/vec"
 	"streamsql/state"
 )
 
 // Options configure an engine.
 type Options struct {
-	// DataDir is where state is kept; "" keeps everything in memory.
+	// DataDir is where the catalog and the rows of tables are kept; "" keeps everything in memory.
 	DataDir string
 	Log     *slog.Logger
 	// Alloc is where columns get their memory; nil is a pool of the engine's own.
@@ -56,6 +55,7 @@ type Engine struct {
 	nextOID uint32
 
 	coord *coordinator
+	store *state.Log // nil: everything is in memory; used under write
 
 	sessions struct {
 		sync.Mutex
@@ -83,10 +83,6 @@ type relation struct {
 
 // Open starts an engine.
 func Open(o Options) (*Engine, error) {
-	if o.DataDir != "" {
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "durable state under a data directory is not supported yet").
-			WithHint("Leave --data out: everything is then kept in memory and lost at the end.")
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -113,6 +109,11 @@ func Open(o Options) (*Engine, error) {
 	}
 	e.sessions.m = map[int32]*Session{}
 	e.sessions.nextPID = 1000
+	if o.DataDir != "" {
+		if err := e.recover(o.DataDir); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e.stop = cancel
 	e.coord = newCoordinator(e)
@@ -121,6 +122,10 @@ func Open(o Options) (*Engine, error) {
 		defer e.running.Done()
 		e.coord.run(ctx)
 	}()
+	if err := e.restart(ctx); err != nil {
+		e.Close()
+		return nil, err
+	}
 	return e, nil
 }
 
@@ -148,6 +153,9 @@ func (e *Engine) Close() error {
 		s.close()
 	}
 	e.relations = map[uint32]*relation{}
+	if e.store != nil {
+		return e.store.Close()
+	}
 	return nil
 }
 

@@ -147,6 +147,15 @@ func (e *Engine) commitLocked(t *tx) (*commit, error) {
 		old  *state.Table
 	}
 	var done []undo
+	revert := func() {
+		for _, u := range done {
+			if u.old != nil {
+				u.r.table = u.old
+			} else {
+				u.r.table.Reset(u.snap)
+			}
+		}
+	}
 	for oid, tt := range t.tables {
 		if len(tt.changes) == 0 {
 			continue
@@ -174,13 +183,7 @@ func (e *Engine) commitLocked(t *tx) (*commit, error) {
 				}
 			}
 			if err != nil {
-				for _, u := range done {
-					if u.old != nil {
-						u.r.table = u.old
-					} else {
-						u.r.table.Reset(u.snap)
-					}
-				}
+				revert()
 				return nil, err
 			}
 			w.after = r.table.Snapshot()
@@ -189,6 +192,10 @@ func (e *Engine) commitLocked(t *tx) (*commit, error) {
 	}
 	if len(k.writes) == 0 {
 		return nil, nil
+	}
+	if err := e.logRows(k.writes); err != nil {
+		revert()
+		return nil, err
 	}
 	for _, u := range done {
 		u.r.version++
