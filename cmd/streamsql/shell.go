@@ -52,6 +52,9 @@ func (s *shell) run(ctx context.Context, sql, where string) bool {
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil && (errors.Is(err, context.Canceled) || pgerr.Code(err) == pgerr.QueryCanceled) {
 			err = cause
+			if isTerminal(s.io.in) { // which shows ^C
+				fmt.Fprintln(s.io.err)
+			}
 		}
 		if e := s.session.EndImplicit(context.WithoutCancel(ctx), err); e != nil {
 			printError(s.io.err, where, sql, e)
