@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"streamsql/catalog"
+	"streamsql/exec"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/vec"
 	"streamsql/sql/parser"
@@ -262,7 +263,7 @@ func (e *Engine) restart(ctx context.Context) error {
 func (s *Session) restartView(ctx context.Context, rel *catalog.Relation) (err error) {
 	defer recovered(s.e, "materialized view "+rel.Name, &err)
 	r := s.e.relations[rel.OID]
-	j := &job{e: s.e, rel: r, since: s.e.clock()}
+	j := &job{e: s.e, rel: r, since: s.e.clock(), out: exec.NewCollector()}
 	fail := func(err error) error {
 		j.fail(err)
 		s.e.coord.step.Lock()

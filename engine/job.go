@@ -18,7 +18,7 @@ type job struct {
 	graph  *exec.Graph
 	feeds  []*feed
 	sub    *subscription // while the view is being filled
-	out    collector
+	out    *exec.Collector
 	failed error
 	stats  exec.Stats
 	steps  int64
@@ -28,39 +28,20 @@ type job struct {
 	ended  bool
 }
 
-// collector gathers the batches that a graph puts out.
-type collector struct {
-	batches []*vec.Batch
-}
-
-// Emit implements exec.Output.
-func (c *collector) Emit(b *vec.Batch) error {
-	if b.N > 0 {
-		c.batches = append(c.batches, b.Retain())
+// takeAll takes every batch that a collector holds.
+func takeAll(c *exec.Collector) []*vec.Batch {
+	var out []*vec.Batch
+	for b := c.Next(); b != nil; b = c.Next() {
+		out = append(out, b)
 	}
-	return nil
-}
-
-// Watermark implements exec.Output.
-func (c *collector) Watermark(exec.Mark) error { return nil }
-
-func (c *collector) take() []*vec.Batch {
-	bs := c.batches
-	c.batches = nil
-	return bs
-}
-
-func (c *collector) release() {
-	for _, b := range c.take() {
-		b.Release()
-	}
+	return out
 }
 
 // newJob builds the graph of a view and opens its inputs. rel.table receives the result.
 func (e *Engine) newJob(ctx context.Context, rel *relation, root planner.Node, fc *fn.Ctx, viewer *catalog.Viewer) (j *job, err error) {
-	j = &job{e: e, rel: rel, since: e.clock()}
+	j = &job{e: e, rel: rel, since: e.clock(), out: exec.NewCollector()}
 	xc := &exec.Context{Alloc: e.alloc, Fn: fc, Continuous: true, Stats: &j.stats, RowError: j.rowError}
-	if j.graph, err = exec.Build(xc, root, &j.out); err != nil {
+	if j.graph, err = exec.Build(xc, root, j.out); err != nil {
 		return nil, err
 	}
 	j.sub = e.subscribe(scannedOIDs(j.graph))
@@ -143,9 +124,10 @@ func (j *job) drain() error {
 
 // apply puts the output so far into the view's table. Used while the view is filled; later the coordinator does it.
 func (j *job) apply() error {
-	defer j.out.release()
-	for _, b := range j.out.batches {
-		if err := j.rel.table.Apply(b); err != nil {
+	for b := j.out.Next(); b != nil; b = j.out.Next() {
+		err := j.rel.table.Apply(b)
+		b.Release()
+		if err != nil {
 			return err
 		}
 	}
@@ -195,7 +177,7 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 }
 
 func (j *job) takeOutput() []*vec.Batch {
-	bs := j.out.take()
+	bs := takeAll(j.out)
 	for _, b := range bs {
 		j.rows += int64(b.N)
 	}
@@ -206,7 +188,7 @@ func (j *job) takeOutput() []*vec.Batch {
 func (j *job) fail(err error) {
 	j.failed = err
 	j.e.log.Error("materialized view stopped", "view", j.rel.rel.Name, "error", err)
-	j.out.release()
+	j.out.Close()
 }
 
 func (j *job) rowError(err error, b *vec.Batch, row int) error {
@@ -226,5 +208,5 @@ func (j *job) close() {
 		j.graph.Close()
 		j.graph = nil
 	}
-	j.out.release()
+	j.out.Close()
 }

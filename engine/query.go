@@ -80,7 +80,7 @@ type queryPortal struct {
 	fc      *fn.Ctx
 	tag     string
 	graph   *exec.Graph
-	out     collector
+	out     *exec.Collector
 	feeds   []*feed
 	sub     *subscription
 	stage   stage
@@ -101,7 +101,7 @@ const (
 )
 
 func (s *Session) newQueryPortal(q *planner.Query, root planner.Node, columns []Column, fc *fn.Ctx) *queryPortal {
-	p := &queryPortal{e: s.e, s: s, q: q, columns: columns, fc: fc, tag: "SELECT"}
+	p := &queryPortal{e: s.e, s: s, q: q, columns: columns, fc: fc, tag: "SELECT", out: exec.NewCollector()}
 	p.alloc = s.e.alloc
 	bound := *q
 	bound.Root = root
@@ -120,7 +120,7 @@ func (p *queryPortal) start(ctx context.Context) error {
 	p.stage = reading
 	xc := &exec.Context{Alloc: p.e.alloc, Fn: p.fc, Continuous: p.q.Continuous, Stats: &p.stats}
 	var err error
-	if p.graph, err = exec.Build(xc, p.q.Root, &p.out); err != nil {
+	if p.graph, err = exec.Build(xc, p.q.Root, p.out); err != nil {
 		return err
 	}
 	oids := scannedOIDs(p.graph)
@@ -164,7 +164,7 @@ func (p *queryPortal) Fetch(ctx context.Context, max int) (b *vec.Batch, done bo
 		}
 		if err := p.step(ctx); err != nil {
 			if errors.Is(err, exec.ErrFinished) {
-				p.queue = append(p.queue, p.out.take()...)
+				p.queue = append(p.queue, takeAll(p.out)...)
 				p.finish()
 				continue
 			}
@@ -173,7 +173,7 @@ func (p *queryPortal) Fetch(ctx context.Context, max int) (b *vec.Batch, done bo
 			}
 			return nil, false, err
 		}
-		p.queue = append(p.queue, p.out.take()...)
+		p.queue = append(p.queue, takeAll(p.out)...)
 	}
 }
 
@@ -214,7 +214,7 @@ func (p *queryPortal) readNext(ctx context.Context) error {
 	if err := p.graph.Tick(exec.Tick{Epoch: p.epoch, Now: p.e.clock()}); err != nil {
 		return err
 	}
-	p.queue = append(p.queue, p.out.take()...)
+	p.queue = append(p.queue, takeAll(p.out)...)
 	p.finish()
 	return nil
 }
@@ -259,7 +259,7 @@ func (p *queryPortal) settle() error {
 		return err
 	}
 	if all {
-		p.queue = append(p.queue, p.out.take()...)
+		p.queue = append(p.queue, takeAll(p.out)...)
 		p.finish()
 	}
 	return nil
@@ -294,7 +294,7 @@ func (p *queryPortal) follow(ctx context.Context) error {
 			return err
 		}
 	}
-	if more || p.stage == finished || len(p.out.batches) > 0 {
+	if more || p.stage == finished || p.out.Rows() > 0 {
 		return nil
 	}
 	if next := p.graph.NextTimer(); next != vec.MaxTime {
@@ -342,7 +342,7 @@ func (p *queryPortal) freeGraph() {
 		p.graph.Close()
 		p.graph = nil
 	}
-	p.out.release()
+	p.out.Close()
 }
 
 func (p *queryPortal) free() {

@@ -194,6 +194,11 @@ func (t *Table) remove(i int) error {
 			return false
 		})
 	}
+	if ok && t.key != nil {
+		// The row must be the one that was read: a change that another transaction has overtaken is a conflict.
+		t.enc = vec.AppendRow(t.enc[:0], t.views, i)
+		ok = string(t.enc) == old.row
+	}
 	if !ok {
 		what := "relation"
 		if t.name != "" {
