@@ -33,6 +33,10 @@ const (
 	personExtra  = 200
 	auctionExtra = 500
 	bidExtra     = 100
+
+	// poolSize is how many places filler is cut at, poolTail the most that is cut. The pool is small enough to stay in the processor's cache.
+	poolSize = 1 << 15
+	poolTail = 1024
 )
 
 // Fields that values are drawn for.
@@ -42,7 +46,6 @@ const (
 	drawPrice
 	drawChannel
 	drawExtra
-	drawExtraAt
 	drawSeller
 	drawCategory
 	drawReserve
@@ -61,6 +64,7 @@ type generator struct {
 	seed    uint64
 	base    int64   // event time of event 0, microseconds
 	delayUS float64 // event time between events, microseconds
+	delay   int64   // the same where it is a whole number, else 0
 	pool    []byte  // letters that extra is cut from
 	urls    []string
 	names   []string // of channels
@@ -105,6 +109,9 @@ func price(r uint64) int64 {
 
 // time gives the event time of an event: whole milliseconds at a fixed rate.
 func (g *generator) time(event int64) int64 {
+	if g.delay > 0 {
+		return g.base + event*g.delay/1000*1000
+	}
 	return g.base + int64(float64(event)*g.delayUS)/1000*1000
 }
 
@@ -134,46 +141,24 @@ func nextAuction(e int64, r uint64) int64 {
 	return least + below(r, last-least+1+idLead)
 }
 
-func (g *generator) bidAuction(e int64) int64 {
-	r := g.draw(e, drawAuction)
-	if below(r, 2) > 0 {
-		return lastAuction(e)/hotAuctions*hotAuctions + firstID
-	}
-	return nextAuction(e, again(r)) + firstID
-}
-
-func (g *generator) bidBidder(e int64) int64 {
-	r := g.draw(e, drawBidder)
-	if below(r, 4) > 0 {
-		return lastPerson(e)/hotPeople*hotPeople + 1 + firstID
-	}
-	return nextPerson(e, again(r)) + firstID
-}
-
 func (g *generator) bidPrice(e int64) int64 { return price(g.draw(e, drawPrice)) }
 
-// bidChannel gives the index of the channel and url: the hot ones come first.
-func (g *generator) bidChannel(e int64) int {
-	r := g.draw(e, drawChannel)
-	if below(r, 2) > 0 {
-		return int(below(again(r), hotChannels))
-	}
-	return hotChannels + int(below(again(r), channelCount))
+// filler says how long the filler of a row is: from least up to, not including, least+spread bytes.
+type filler struct{ least, spread int }
+
+// fillerOf gives the filler of rows of about avg bytes whose other columns take about cur.
+func fillerOf(cur, avg int) filler {
+	d := max(avg-cur, 0)
+	delta := int(math.Round(float64(d) * 0.2))
+	return filler{d - delta, 2 * delta}
 }
 
-// extra cuts filler of about avg bytes, less what the row has already, out of the pool.
-func (g *generator) extra(e int64, cur, avg int) []byte {
-	if cur > avg {
-		return nil
-	}
-	d := avg - cur
-	delta := int(math.Round(float64(d) * 0.2))
-	n := d - delta
-	if delta > 0 {
-		n += int(below(g.draw(e, drawExtra), int64(2*delta)))
-	}
-	at := below(g.draw(e, drawExtraAt), int64(len(g.pool)-n))
-	return g.pool[at : int(at)+n]
+// extra cuts filler for an event out of the pool. One draw gives both length and place: its high and its low bits.
+func (g *generator) extra(e int64, f filler) []byte {
+	r := g.draw(e, drawExtra)
+	n := f.least + int(below(r, int64(f.spread)))
+	at := int(r % poolSize)
+	return g.pool[at : at+n]
 }
 
 func (g *generator) auctionSeller(e int64) int64 {
@@ -217,7 +202,10 @@ func text(dst []byte, r uint64, limit int, c byte) []byte {
 
 func newGenerator(seed uint64, base int64, eventRate float64) *generator {
 	g := &generator{seed: mix(seed + golden), base: base, delayUS: 1e6 / eventRate}
-	g.pool = make([]byte, 1<<20)
+	if whole := int64(g.delayUS); float64(whole) == g.delayUS {
+		g.delay = whole
+	}
+	g.pool = make([]byte, poolSize+poolTail)
 	r := g.seed
 	for i := range g.pool {
 		if i%8 == 0 {

@@ -275,54 +275,14 @@ func oneOf(field uint64, list ...string) column {
 var firstNames = []string{"Peter", "Paul", "Luke", "John", "Saul", "Vicky", "Kate", "Julie", "Sarah", "Deiter", "Walter"}
 var lastNames = []string{"Shultz", "Abrams", "Spencer", "White", "Bartels", "Walton", "Smith", "Jones", "Noris"}
 
-// extraAfter appends the filler of a row whose other fields take about cur bytes.
+// extraAfter appends the filler of a row whose other columns take about cur bytes.
 func extraAfter(cur, avg int) column {
-	return texts(func(dst []byte, g *generator, e int64) []byte { return append(dst, g.extra(e, cur, avg)...) })
+	f := fillerOf(cur, avg)
+	return texts(func(dst []byte, g *generator, e int64) []byte { return append(dst, g.extra(e, f)...) })
 }
 
 var columns = map[string]map[string]column{
-	"bid": {
-		"auction": func(g *generator, events []int64, v *vec.Vec) {
-			from := v.N
-			v.Extend(len(events))
-			out := v.I64[from:v.N]
-			for i, e := range events {
-				out[i] = g.bidAuction(e)
-			}
-		},
-		"bidder": func(g *generator, events []int64, v *vec.Vec) {
-			from := v.N
-			v.Extend(len(events))
-			out := v.I64[from:v.N]
-			for i, e := range events {
-				out[i] = g.bidBidder(e)
-			}
-		},
-		"price": func(g *generator, events []int64, v *vec.Vec) {
-			from := v.N
-			v.Extend(len(events))
-			out := v.I64[from:v.N]
-			for i, e := range events {
-				out[i] = g.bidPrice(e)
-			}
-		},
-		"channel": func(g *generator, events []int64, v *vec.Vec) {
-			for _, e := range events {
-				v.AppendStr(g.names[g.bidChannel(e)])
-			}
-		},
-		"url": func(g *generator, events []int64, v *vec.Vec) {
-			for _, e := range events {
-				v.AppendStr(g.urls[g.bidChannel(e)])
-			}
-		},
-		"date_time": at,
-		"extra": func(g *generator, events []int64, v *vec.Vec) {
-			for _, e := range events {
-				v.AppendBytes(g.extra(e, 32, bidExtra))
-			}
-		},
-	},
+	"bid": bidColumns,
 	"auction": {
 		"id":        ints(func(_ *generator, e int64) int64 { return lastAuction(e) + firstID }),
 		"item_name": texts(func(dst []byte, g *generator, e int64) []byte { return text(dst, g.draw(e, drawItem), 20, ' ') }),
