@@ -86,10 +86,3 @@ func (b *inbox) get(ctx context.Context) (frame, error) {
 		}
 	}
 }
-
-// empty reports whether get would wait.
-func (b *inbox) empty() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.q) == 0
-}
