@@ -51,13 +51,13 @@ func (r *reader) next() ([]vec.Vec, error) {
 		r.rows.Release()
 		return nil, r.src.Close()
 	}
-	start := time.Now()
+	start := clock()
 	for c := range r.rows.Cols {
 		r.rows.Cols[c].Reset(r.rows.Schema.Fields[c].Type.Kind(), 0)
 	}
 	p, err := r.src.Poll(context.Background(), r.rows, vec.MaxRows)
 	r.done = p.Status == connector.End
-	r.spent += time.Since(start)
+	r.spent += clock() - start
 	return r.rows.Cols, err
 }
 
