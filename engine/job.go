@@ -170,8 +170,13 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 	if j.ended, err = endIdle(j.feeds); err != nil {
 		return false, 0
 	}
-	if pushed {
+	if due := j.graph.NextTimer(); pushed || due <= now {
 		err = j.tick(j.e.epoch+1, now)
+	}
+	if due := j.graph.NextTimer(); err == nil && due != vec.MaxTime {
+		if w := time.Duration(max(due-now, 100)) * time.Microsecond; wait == 0 || w < wait {
+			wait = w
+		}
 	}
 	return more, wait
 }
