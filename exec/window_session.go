@@ -263,7 +263,7 @@ func (a *sessionAggregate) late(p *sessionPart, ts, w vec.Time) (end vec.Time, l
 	i := window.Find(p.runs, firstOf, ts)
 	end = a.spec.SessionEnd(ts, ts)
 	if i >= 0 {
-		if e := a.endFrom(p, i); ts < e {
+		if e := a.endOf(p, i); ts < e {
 			if p.runs[i].Closed || window.Late(e, w, a.keep) {
 				return e, true
 			}
@@ -271,22 +271,62 @@ func (a *sessionAggregate) late(p *sessionPart, ts, w vec.Time) (end vec.Time, l
 		}
 	}
 	if j := i + 1; j < len(p.runs) && a.spec.Joins(ts, p.runs[j].First) {
-		e := a.endFrom(p, j)
+		e := a.endOf(p, j)
 		if p.runs[j].Closed || window.Late(e, w, a.keep) {
 			return e, true
 		}
 		end = max(end, e)
 	}
+	if a.spec.MaxSpan > 0 {
+		end = a.endWith(p, ts, i+1)
+	}
 	return end, window.Late(end, w, a.keep)
 }
 
-// endFrom gives the end of the session that run i is in, as far as it can be told from i on.
-func (a *sessionAggregate) endFrom(p *sessionPart, i int) vec.Time {
+// endOf gives the end of the session that run i is in.
+func (a *sessionAggregate) endOf(p *sessionPart, i int) vec.Time {
 	if p.runs[i].Closed {
 		return p.runs[i].End
 	}
-	_, w := a.spec.Next(func(i int) window.Run { return p.runs[i].Run }, len(p.runs), i)
-	return w.End
+	run := func(i int) window.Run { return p.runs[i].Run }
+	// Without max_span the end does not depend on where the session began.
+	from := i
+	if a.spec.MaxSpan > 0 {
+		for from > 0 && !p.runs[from-1].Closed {
+			from--
+		}
+	}
+	for {
+		next, w := a.spec.Next(run, len(p.runs), from)
+		if i < next {
+			return w.End
+		}
+		from = next
+	}
+}
+
+// endWith gives the end of the session that a row at ts would be in, were it put before run at.
+func (a *sessionAggregate) endWith(p *sessionPart, ts vec.Time, at int) vec.Time {
+	run := func(i int) window.Run {
+		switch {
+		case i < at:
+			return p.runs[i].Run
+		case i == at:
+			return window.Run{First: ts, Last: ts}
+		}
+		return p.runs[i-1].Run
+	}
+	from := at
+	for from > 0 && !p.runs[from-1].Closed {
+		from--
+	}
+	for {
+		next, w := a.spec.Next(run, len(p.runs)+1, from)
+		if at < next {
+			return w.End
+		}
+		from = next
+	}
 }
 
 // place gives the slot of a row, making or joining runs as it needs.
