@@ -21,6 +21,15 @@ func keyList(r *Relation) string {
 	return strings.Join(names, ", ")
 }
 
+// defaultText gives a column's DEFAULT as PostgreSQL shows it, where a string literal has its type; "" is none.
+func defaultText(c *Column) string {
+	s := c.Default
+	if len(s) >= 2 && s[0] == '\'' && s[len(s)-1] == '\'' && !strings.Contains(strings.ReplaceAll(s[1:len(s)-1], "''", ""), "'") {
+		return s + "::" + c.Type.Bare().Format()
+	}
+	return s
+}
+
 // Describe answers the functions that describe an object by its OID: what names the function, args are its
 // arguments. ok is false where the answer is NULL.
 func Describe(v *Viewer, path []string, what string, args []types.Datum) (d types.Datum, ok bool) {
@@ -41,13 +50,16 @@ func Describe(v *Viewer, path []string, what string, args []types.Datum) (d type
 	rel := v.Snapshot.ByOID(oid(0))
 	switch what {
 	case "pg_get_viewdef":
-		if name, isText := args[0].(string); isText {
-			rel = v.Snapshot.Find("", name, path)
-		}
 		if rel != nil && rel.Definition != "" {
 			return " " + strings.TrimSuffix(strings.TrimSpace(rel.Definition), ";") + ";", true
 		}
 	case "obj_description":
+		if len(args) > 1 && args[1] == "pg_proc" {
+			if p := procByOID(oid(0)); p != nil && p.doc != "" {
+				return p.doc, true
+			}
+			return nil, false
+		}
 		if len(args) > 1 && args[1] != "pg_class" {
 			return nil, false
 		}
@@ -59,23 +71,32 @@ func Describe(v *Viewer, path []string, what string, args []types.Datum) (d type
 			return rel.Columns[n-1].Comment, true
 		}
 	case "pg_get_indexdef":
-		for _, r := range v.Snapshot.Relations() {
-			if r.PrimaryKey == nil || r.PrimaryKeyOID != oid(0) {
-				continue
-			}
-			if n := int(oid(1)); n > 0 {
-				if n > len(r.PrimaryKey) {
-					return "", true
-				}
-				return fn.QuoteIdent(r.Columns[r.PrimaryKey[n-1]].Name), true
-			}
-			return indexDef(r), true
+		r := v.Snapshot.IndexOf(oid(0))
+		if r == nil {
+			return nil, false
 		}
-	case "pg_get_constraintdef":
-		for _, r := range v.Snapshot.Relations() {
-			if r.PrimaryKey != nil && r.PrimaryKeyOID == oid(0) {
-				return "PRIMARY KEY (" + keyList(r) + ")", true
+		if n := int(oid(1)); n > 0 {
+			if n > len(r.PrimaryKey) {
+				return "", true
 			}
+			return fn.QuoteIdent(r.Columns[r.PrimaryKey[n-1]].Name), true
+		}
+		return indexDef(r), true
+	case "pg_get_constraintdef":
+		if r := v.Snapshot.IndexOf(oid(0)); r != nil {
+			return "PRIMARY KEY (" + keyList(r) + ")", true
+		}
+	case "pg_get_function_arguments", "pg_get_function_identity_arguments":
+		if p := procByOID(oid(0)); p != nil {
+			return p.arguments(), true
+		}
+	case "pg_get_function_result":
+		if p := procByOID(oid(0)); p != nil {
+			return p.result(), true
+		}
+	case "pg_get_functiondef":
+		if p := procByOID(oid(0)); p != nil && p.kind == 'f' {
+			return p.definition(), true
 		}
 	case "pg_get_expr":
 		if text, isText := args[0].(string); isText {
@@ -87,17 +108,13 @@ func Describe(v *Viewer, path []string, what string, args []types.Datum) (d type
 		}
 		return "unknown (OID=" + string(types.AppendInt(nil, int64(oid(0)))) + ")", true
 	case "pg_table_is_visible":
-		if rel == nil {
-			for _, r := range v.Snapshot.Relations() {
-				if r.PrimaryKey != nil && r.PrimaryKeyOID == oid(0) {
-					rel = r
-				}
-			}
+		if rel != nil {
+			return v.Snapshot.Find("", rel.Name, path) == rel, true
 		}
-		if rel == nil {
-			return nil, false
+		if rel = v.Snapshot.IndexOf(oid(0)); rel != nil {
+			return v.Snapshot.FindIndex("", rel.PrimaryKeyName, path) == rel, true
 		}
-		return v.Snapshot.Find("", rel.Name, path) == rel || rel.PrimaryKeyOID == oid(0), true
+		return nil, false
 	case "pg_relation_is_publishable":
 		return rel != nil && rel.Kind == Table, true
 	}

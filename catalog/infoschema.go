@@ -44,7 +44,7 @@ func fillISColumns(v *Viewer, add func(row)) error {
 				"udt_name": c.Type.Name(), "dtd_identifier": string(types.AppendInt(nil, int64(i+1))), "is_self_referencing": "NO", "is_identity": "NO",
 				"identity_cycle": "NO", "is_generated": "NEVER", "is_updatable": yesNo(r.Kind == Table)}
 			if c.Default != "" {
-				x["column_default"] = c.Default
+				x["column_default"] = defaultText(&c)
 			}
 			if c.Generated != "" {
 				x["is_generated"], x["generation_expression"] = "ALWAYS", c.Generated

@@ -2,7 +2,6 @@ package catalog
 
 // absentRelations are about things that streamsql does not have. They are empty, so that clients that ask learn just that.
 var absentRelations = []systemRelation{
-	{"pg_catalog", "pg_aggregate", 'r', "aggfnoid regproc, aggkind char1, aggnumdirectargs int2, aggtransfn regproc, aggfinalfn regproc, aggcombinefn regproc, aggserialfn regproc, aggdeserialfn regproc, aggmtransfn regproc, aggminvtransfn regproc, aggmfinalfn regproc, aggfinalextra bool, aggmfinalextra bool, aggfinalmodify char1, aggmfinalmodify char1, aggsortop oid, aggtranstype oid, aggtransspace int4, aggmtranstype oid, aggmtransspace int4, agginitval text?, aggminitval text?", nil, false},
 	{"pg_catalog", "pg_amop", 'r', "oid oid, amopfamily oid, amoplefttype oid, amoprighttype oid, amopstrategy int2, amoppurpose char1, amopopr oid, amopmethod oid, amopsortfamily oid", nil, false},
 	{"pg_catalog", "pg_amproc", 'r', "oid oid, amprocfamily oid, amproclefttype oid, amprocrighttype oid, amprocnum int2, amproc regproc", nil, false},
 	{"pg_catalog", "pg_auth_members", 'r', "roleid oid, member oid, grantor oid, admin_option bool", nil, false},

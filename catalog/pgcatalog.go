@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"maps"
 	"slices"
 
 	"streamsql/internal/fn"
@@ -14,6 +15,9 @@ const OwnerOID uint32 = 10
 const databaseOID uint32 = 16383
 
 const defaultCollation = 100
+
+// Collations are the names of pg_collation by OID; all compare bytes.
+var Collations = map[uint32]string{defaultCollation: "default", 950: "C", 951: "POSIX"}
 
 var systemRelations = []systemRelation{
 	{"pg_catalog", "pg_namespace", 'r', "oid oid, nspname name, nspowner oid, nspacl _aclitem?", fillNamespace, false},
@@ -30,6 +34,7 @@ var systemRelations = []systemRelation{
 		return nil
 	}, false},
 	{"pg_catalog", "pg_proc", 'r', "oid oid, proname name, pronamespace oid, proowner oid, prolang oid, procost float4, prorows float4, provariadic oid, prosupport regproc, prokind char1, prosecdef bool, proleakproof bool, proisstrict bool, proretset bool, provolatile char1, proparallel char1, pronargs int2, pronargdefaults int2, prorettype oid, proargtypes oidvector, proallargtypes _oid?, proargmodes _char?, proargnames _text?, proargdefaults pg_node_tree?, protrftypes _oid?, prosrc text, probin text?, prosqlbody pg_node_tree?, proconfig _text?, proacl _aclitem?", fillProc, false},
+	{"pg_catalog", "pg_aggregate", 'r', "aggfnoid regproc, aggkind char1, aggnumdirectargs int2, aggtransfn regproc, aggfinalfn regproc, aggcombinefn regproc, aggserialfn regproc, aggdeserialfn regproc, aggmtransfn regproc, aggminvtransfn regproc, aggmfinalfn regproc, aggfinalextra bool, aggmfinalextra bool, aggfinalmodify char1, aggmfinalmodify char1, aggsortop oid, aggtranstype oid, aggtransspace int4, aggmtranstype oid, aggmtransspace int4, agginitval text?, aggminitval text?", fillAggregate, false},
 	{"pg_catalog", "pg_operator", 'r', "oid oid, oprname name, oprnamespace oid, oprowner oid, oprkind char1, oprcanmerge bool, oprcanhash bool, oprleft oid, oprright oid, oprresult oid, oprcom oid, oprnegate oid, oprcode regproc, oprrest regproc, oprjoin regproc", fillOperator, false},
 	{"pg_catalog", "pg_cast", 'r', "oid oid, castsource oid, casttarget oid, castfunc oid, castcontext char1, castmethod char1", fillCast, false},
 	{"pg_catalog", "pg_database", 'r', "oid oid, datname name, datdba oid, encoding int4, datlocprovider char1, datistemplate bool, datallowconn bool, datconnlimit int4, datfrozenxid xid, datminmxid xid, dattablespace oid, datcollate text, datctype text, daticulocale text?, datcollversion text?, datacl _aclitem?", func(v *Viewer, add func(row)) error {
@@ -51,9 +56,8 @@ var systemRelations = []systemRelation{
 		return nil
 	}, false},
 	{"pg_catalog", "pg_collation", 'r', "oid oid, collname name, collnamespace oid, collowner oid, collprovider char1, collisdeterministic bool, collencoding int4, collcollate text?, collctype text?, colliculocale text?, collversion text?", func(_ *Viewer, add func(row)) error {
-		for i, n := range []string{"default", "C", "POSIX"} {
-			oid := []int{100, 950, 951}[i]
-			add(row{"oid": oid, "collname": n, "collnamespace": PgCatalogOID, "collowner": OwnerOID, "collprovider": "c", "collisdeterministic": true,
+		for _, oid := range slices.Sorted(maps.Keys(Collations)) {
+			add(row{"oid": oid, "collname": Collations[oid], "collnamespace": PgCatalogOID, "collowner": OwnerOID, "collprovider": "c", "collisdeterministic": true,
 				"collencoding": -1, "collcollate": "C", "collctype": "C"})
 		}
 		return nil
@@ -182,31 +186,37 @@ func collationOf(t types.T) int {
 }
 
 func fillAttribute(v *Viewer, add func(row)) error {
-	one := func(rel uint32, num int, c *Column, key bool) {
+	one := func(rel uint32, num int, c *Column, key bool, watermark string) {
 		in := types.InfoOf(c.Type)
 		ndims := 0
 		if c.Type.IsArray() {
 			ndims = 1
 		}
-		storage := "p"
-		if in.Len < 0 {
-			storage = "x"
-		}
 		gen := ""
 		if c.Generated != "" {
 			gen = "s"
 		}
-		add(row{"attrelid": rel, "attname": c.Name, "atttypid": c.Type.OID, "attstattarget": -1, "attlen": int(in.Len), "attnum": num,
-			"attndims": ndims, "attcacheoff": -1, "atttypmod": int(c.Type.Mod), "attbyval": in.ByVal, "attalign": string(in.Align), "attstorage": storage,
+		r := row{"attrelid": rel, "attname": c.Name, "atttypid": c.Type.OID, "attstattarget": -1, "attlen": int(in.Len), "attnum": num,
+			"attndims": ndims, "attcacheoff": -1, "atttypmod": int(c.Type.Mod), "attbyval": in.ByVal, "attalign": string(in.Align), "attstorage": storageOf(in),
 			"attnotnull": c.NotNull && !key, "atthasdef": (c.Default != "" || c.Generated != "") && !key, "attgenerated": gen, "attislocal": true,
-			"attcollation": collationOf(c.Type)})
+			"attcollation": collationOf(c.Type)}
+		if watermark != "" {
+			r["attfdwoptions"] = []string{"watermark=" + watermark}
+		}
+		add(r)
 	}
 	for _, r := range v.Snapshot.Relations() {
 		for i := range r.Columns {
-			one(r.OID, i+1, &r.Columns[i], false)
+			watermark := "" // shown with the columns of a source, as options of a foreign table's column are
+			if w := r.Watermark; w != nil && w.Column == i && relkind(r) == "f" {
+				if watermark = w.Expr; watermark == "" {
+					watermark = fn.QuoteIdent(r.Columns[i].Name)
+				}
+			}
+			one(r.OID, i+1, &r.Columns[i], false, watermark)
 		}
 		for i, c := range r.PrimaryKey {
-			one(r.PrimaryKeyOID, i+1, &r.Columns[c], true)
+			one(r.PrimaryKeyOID, i+1, &r.Columns[c], true, "")
 		}
 	}
 	return nil
@@ -220,15 +230,21 @@ func fillType(v *Viewer, add func(row)) error {
 			elem = e.OID
 		}
 		typeKind := string(in.Type)
-		storage := "p"
-		if in.Len < 0 {
-			storage = "x"
-		}
-		base := procOf(in.Name)
-		add(row{"oid": in.OID, "typname": in.Name, "typnamespace": PgCatalogOID, "typowner": OwnerOID, "typlen": int(in.Len), "typbyval": in.ByVal,
+		r := row{"oid": in.OID, "typname": in.Name, "typnamespace": PgCatalogOID, "typowner": OwnerOID, "typlen": int(in.Len), "typbyval": in.ByVal,
 			"typtype": typeKind, "typcategory": string(in.Category), "typispreferred": in.Preferred, "typisdefined": true, "typdelim": ",",
-			"typelem": elem, "typarray": in.Array, "typinput": base, "typoutput": base, "typreceive": base, "typsend": base,
-			"typalign": string(in.Align), "typstorage": storage, "typtypmod": -1, "typcollation": collationOf(t)})
+			"typelem": elem, "typarray": in.Array, "typalign": string(in.Align), "typstorage": storageOf(in), "typtypmod": -1, "typcollation": collationOf(t)}
+		for i, p := range ioOf(in) {
+			r[ioColumns[i]] = p.oid
+		}
+		switch {
+		case in.Category == 'A' && in.OID != types.OIDAnyarray:
+			r["typsubscript"] = arraySubscript.oid
+		case in.OID == types.OIDName:
+			r["typsubscript"] = rawArraySubscript.oid
+		case in.OID == types.OIDJSONB:
+			r["typsubscript"] = jsonbSubscript.oid
+		}
+		add(r)
 	}
 	for _, r := range v.Snapshot.Relations() {
 		add(row{"oid": r.TypeOID, "typname": r.Name, "typnamespace": nsOID(v, r), "typowner": OwnerOID, "typlen": -1, "typtype": "c",
@@ -237,18 +253,21 @@ func fillType(v *Viewer, add func(row)) error {
 	return nil
 }
 
-// procOf gives a regproc for a type's input and output functions: array types are told by array_in.
-func procOf(typname string) uint32 {
-	if typname[0] == '_' {
-		return 750 // array_in
+// storageOf gives pg_type.typstorage.
+func storageOf(in *types.Info) string {
+	switch {
+	case in.OID == types.OIDNumeric || in.OID == types.OIDInet:
+		return "m"
+	case in.Len == -1 && in.OID != types.OIDInt2Vector && in.OID != types.OIDOidVector:
+		return "x"
 	}
-	return 0
+	return "p"
 }
 
 func fillAttrdef(v *Viewer, add func(row)) error {
 	for _, r := range v.Snapshot.Relations() {
 		for i, c := range r.Columns {
-			text := c.Default
+			text := defaultText(&c)
 			if c.Generated != "" {
 				text = c.Generated
 			}
@@ -316,32 +335,6 @@ func oids(ts []types.T) []int {
 		out[i] = int(t.OID)
 	}
 	return out
-}
-
-func fillProc(_ *Viewer, add func(row)) error {
-	for _, f := range fn.All() {
-		if f.OID == 0 {
-			continue
-		}
-		variadic := 0
-		if f.Variadic && len(f.Args) > 0 {
-			variadic = int(f.Args[len(f.Args)-1].OID)
-		}
-		r := row{"oid": f.OID, "proname": f.Name, "pronamespace": PgCatalogOID, "proowner": OwnerOID, "prolang": 12, "procost": 1, "prokind": "f",
-			"proisstrict": f.Strict, "proretset": f.Set != nil, "provolatile": string(f.Volatility), "proparallel": "s", "pronargs": len(f.Args),
-			"pronargdefaults": f.Defaults, "prorettype": f.Ret.OID, "proargtypes": oids(f.Args), "provariadic": variadic, "prosrc": f.Name}
-		if slices.ContainsFunc(f.ArgNames, func(s string) bool { return s != "" }) {
-			r["proargnames"] = f.ArgNames
-		}
-		add(r)
-	}
-	for _, a := range fn.AllAggs() {
-		if a.OID != 0 {
-			add(row{"oid": a.OID, "proname": a.Name, "pronamespace": PgCatalogOID, "proowner": OwnerOID, "prolang": 12, "procost": 1, "prokind": "a",
-				"provolatile": "i", "proparallel": "s", "pronargs": len(a.Args), "prorettype": a.Ret.OID, "proargtypes": oids(a.Args), "prosrc": "aggregate_dummy"})
-		}
-	}
-	return nil
 }
 
 func fillOperator(_ *Viewer, add func(row)) error {

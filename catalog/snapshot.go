@@ -3,6 +3,7 @@ package catalog
 import (
 	"maps"
 	"slices"
+	"sync"
 )
 
 // Snapshot is the catalog at one moment. It is immutable; With and Without make changed copies.
@@ -11,6 +12,10 @@ type Snapshot struct {
 	schemas   map[string]uint32
 	relations map[string]map[string]*Relation // schema, name
 	byOID     map[uint32]*Relation
+
+	derived sync.Once // of the maps above, made when first asked for
+	sorted  []*Relation
+	indexes map[uint32]*Relation
 }
 
 // The schemas that exist in every snapshot, with PostgreSQL's OIDs where it has them.
@@ -123,9 +128,48 @@ func (s *Snapshot) Find(schema, name string, path []string) *Relation {
 	return nil
 }
 
-// Relations gives all relations by OID.
+// derive makes what is worked out of the relations.
+func (s *Snapshot) derive() {
+	s.derived.Do(func() {
+		s.sorted = slices.Collect(maps.Values(s.byOID))
+		slices.SortFunc(s.sorted, func(a, b *Relation) int { return int(a.OID) - int(b.OID) })
+		s.indexes = map[uint32]*Relation{}
+		for _, r := range s.sorted {
+			if r.PrimaryKey != nil {
+				s.indexes[r.PrimaryKeyOID] = r
+			}
+		}
+	})
+}
+
+// Relations gives all relations by OID. The slice must not be changed.
 func (s *Snapshot) Relations() []*Relation {
-	out := slices.Collect(maps.Values(s.byOID))
-	slices.SortFunc(out, func(a, b *Relation) int { return int(a.OID) - int(b.OID) })
-	return out
+	s.derive()
+	return s.sorted
+}
+
+// IndexOf gives the relation whose primary key's index has the OID; nil if there is none.
+func (s *Snapshot) IndexOf(oid uint32) *Relation {
+	s.derive()
+	return s.indexes[oid]
+}
+
+// FindIndex looks the index of a primary key up by its name, in schema if it is given, else along the search path, and
+// gives its relation. A relation of the same name earlier in the path hides the index: then, too, the answer is nil.
+func (s *Snapshot) FindIndex(schema, name string, path []string) *Relation {
+	if schema != "" {
+		path = []string{schema}
+	}
+	s.derive()
+	for _, p := range path {
+		if s.Get(p, name) != nil {
+			return nil
+		}
+		for _, r := range s.indexes {
+			if r.Schema == p && r.PrimaryKeyName == name {
+				return r
+			}
+		}
+	}
+	return nil
 }

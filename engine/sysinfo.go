@@ -8,6 +8,7 @@ import (
 	"streamsql/internal/fn"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
+	"streamsql/sql/parser"
 )
 
 // sessionInfo answers the system information functions for one statement.
@@ -80,6 +81,9 @@ func (i *sessionInfo) RegLookup(kind types.T, name string) (uint32, error) {
 		if r := i.cat.Find(schema, base, i.s.searchPath(i.cat)); r != nil {
 			return r.OID, nil
 		}
+		if r := i.cat.FindIndex(schema, base, i.s.searchPath(i.cat)); r != nil {
+			return r.PrimaryKeyOID, nil
+		}
 		return 0, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", strings.Join(parts, "."))
 	case types.OIDRegtype:
 		t := strings.TrimSpace(base)
@@ -111,13 +115,23 @@ func (i *sessionInfo) RegLookup(kind types.T, name string) (uint32, error) {
 	case types.OIDRegrole:
 		return catalog.OwnerOID, nil
 	case types.OIDRegproc, types.OIDRegprocedure:
-		fname, _, _ := strings.Cut(base, "(")
-		for _, f := range fn.Lookup(fname) {
-			if f.OID != 0 {
-				return f.OID, nil
+		return i.lookupProc(kind, name)
+	case types.OIDRegoper:
+		ops := fn.LookupOp(base)
+		switch len(ops) {
+		case 0:
+			return 0, pgerr.New(pgerr.UndefinedFunction, "operator does not exist: %s", name)
+		case 1:
+			return ops[0].OID, nil
+		}
+		return 0, pgerr.New(pgerr.AmbiguousFunction, "more than one operator named %s", name)
+	case types.OIDRegcollation:
+		for oid, n := range catalog.Collations {
+			if n == base {
+				return oid, nil
 			}
 		}
-		return 0, pgerr.New(pgerr.UndefinedFunction, "function \"%s\" does not exist", base)
+		return 0, pgerr.New(pgerr.UndefinedObject, "collation \"%s\" for encoding \"UTF8\" does not exist", base)
 	}
 	return 0, pgerr.New(pgerr.FeatureNotSupported, "names of type %s cannot be looked up", kind)
 }
@@ -134,6 +148,12 @@ func (i *sessionInfo) RegName(kind types.T, oid uint32) (string, bool) {
 				return fn.QuoteIdent(r.Name), true
 			}
 			return fn.QuoteIdent(r.Schema) + "." + fn.QuoteIdent(r.Name), true
+		}
+		if r := i.cat.IndexOf(oid); r != nil {
+			if i.cat.FindIndex("", r.PrimaryKeyName, i.s.searchPath(i.cat)) == r {
+				return fn.QuoteIdent(r.PrimaryKeyName), true
+			}
+			return fn.QuoteIdent(r.Schema) + "." + fn.QuoteIdent(r.PrimaryKeyName), true
 		}
 	case types.OIDRegtype:
 		if types.InfoOf(types.Of(oid)) != nil {
@@ -152,18 +172,95 @@ func (i *sessionInfo) RegName(kind types.T, oid uint32) (string, bool) {
 		}
 	case types.OIDRegrole:
 		return i.s.user, true
-	case types.OIDRegproc, types.OIDRegprocedure:
-		for _, f := range fn.All() {
+	case types.OIDRegproc:
+		name, _, ok := catalog.ProcName(oid)
+		return name, ok
+	case types.OIDRegprocedure:
+		_, signature, ok := catalog.ProcName(oid)
+		return signature, ok
+	case types.OIDRegoper:
+		for _, f := range fn.AllOps() {
 			if f.OID == oid {
 				return f.Name, true
 			}
+		}
+	case types.OIDRegcollation:
+		if n, ok := catalog.Collations[oid]; ok {
+			return fn.QuoteIdent(n), true
 		}
 	}
 	return "", false
 }
 
+// lookupProc gives the OID of a function: by its name alone, which must be of one function, or with its argument types.
+func (i *sessionInfo) lookupProc(kind types.T, name string) (uint32, error) {
+	text, list, typed := strings.Cut(strings.TrimSpace(name), "(")
+	parts := splitName(text)
+	base, schema := strings.TrimSpace(parts[len(parts)-1]), ""
+	if len(parts) > 1 {
+		schema = parts[len(parts)-2]
+	}
+	if kind.OID == types.OIDRegproc {
+		switch oids := catalog.LookupProc(schema, base, nil); {
+		case len(oids) == 1:
+			return oids[0], nil
+		case len(oids) > 1:
+			return 0, pgerr.New(pgerr.AmbiguousFunction, "more than one function named \"%s\"", name)
+		}
+		return 0, pgerr.New(pgerr.UndefinedFunction, "function \"%s\" does not exist", name)
+	}
+	if !typed || !strings.HasSuffix(list, ")") {
+		return 0, pgerr.New(pgerr.InvalidTextRepresentation, "expected a left parenthesis")
+	}
+	args := []uint32{}
+	if list = strings.TrimSpace(strings.TrimSuffix(list, ")")); list != "" {
+		for _, t := range strings.Split(list, ",") {
+			oid, err := i.RegLookup(types.Regtype, t)
+			if err != nil {
+				return 0, err
+			}
+			args = append(args, oid)
+		}
+	}
+	if oids := catalog.LookupProc(schema, base, args); len(oids) > 0 {
+		return oids[0], nil
+	}
+	return 0, pgerr.New(pgerr.UndefinedFunction, "function \"%s\" does not exist", name)
+}
+
+// keywordRows gives the rows of pg_get_keywords: the words of PostgreSQL's grammar.
+func keywordRows() [][]types.Datum {
+	var out [][]types.Datum
+	for _, w := range parser.Keywords() {
+		code, bare, ok := parser.KeywordCategory(w)
+		if !ok {
+			continue // a word of the streaming clauses, which is a key word only there
+		}
+		desc := map[byte]string{'U': "unreserved", 'C': "unreserved (cannot be function or type name)",
+			'T': "reserved (can be function or type name)", 'R': "reserved"}[code]
+		label := "requires AS"
+		if bare {
+			label = "can be bare label"
+		}
+		out = append(out, []types.Datum{w, string(code), bare, desc, label})
+	}
+	return out
+}
+
 // Describe answers the functions that describe catalog objects.
 func (i *sessionInfo) Describe(what string, args []types.Datum) (types.Datum, bool) {
+	switch what {
+	case "pg_get_keywords":
+		return keywordRows(), true
+	case "pg_get_viewdef":
+		if name, isText := args[0].(string); isText {
+			oid, err := i.RegLookup(types.Regclass, name)
+			if err != nil {
+				return nil, false
+			}
+			args = []types.Datum{int64(oid)}
+		}
+	}
 	return catalog.Describe(&catalog.Viewer{Snapshot: i.cat, Database: i.s.database, User: i.s.user, Live: i.s.liveRows},
 		i.s.searchPath(i.cat), what, args)
 }

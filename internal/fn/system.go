@@ -171,6 +171,45 @@ func toReg(t types.T) Kernel {
 	}, true)
 }
 
+// describedRows makes the rows of a set-returning function that the catalog answers.
+func describedRows(name string) SetKernel {
+	return func(c *Ctx, args []types.Datum, emit *vec.Builder) error {
+		if c.Session == nil {
+			return nil
+		}
+		d, _ := c.Session.Describe(name, args)
+		rows, _ := d.([][]types.Datum)
+		for _, r := range rows {
+			for i := range emit.Cols {
+				emit.Cols[i].AppendDatum(r[i])
+			}
+		}
+		return nil
+	}
+}
+
+// optionsToTable cuts the options of a foreign table or server, "name=value" each.
+func optionsToTable(_ *Ctx, args []types.Datum, emit *vec.Builder) error {
+	opts, err := types.DecodeArray(types.TextArray, bytesOf(args[0].(string)))
+	if err != nil {
+		return err
+	}
+	for _, o := range opts.Elems {
+		s, ok := o.(string)
+		if !ok {
+			continue
+		}
+		name, value, found := strings.Cut(s, "=")
+		emit.Cols[0].AppendDatum(name)
+		if found {
+			emit.Cols[1].AppendDatum(value)
+		} else {
+			emit.Cols[1].AppendNull()
+		}
+	}
+	return nil
+}
+
 var encodings = map[int32]string{0: "SQL_ASCII", 6: "UTF8", 8: "LATIN1", 24: "WIN1252"}
 
 func init() {
@@ -312,8 +351,15 @@ func init() {
 	}
 	defSet("pg_partition_ancestors(regclass) regclass", func(_ *Ctx, args []types.Datum, emit *vec.Builder) error { return nil },
 		func([]types.T) []vecField { return []vecField{{Name: "relid", Type: types.Regclass}} }, stable)
-	defSet("pg_get_keywords() record", func(*Ctx, []types.Datum, *vec.Builder) error { return nil }, func([]types.T) []vecField {
+	defSet("pg_get_keywords() record", describedRows("pg_get_keywords"), func([]types.T) []vecField {
 		return []vecField{{Name: "word", Type: types.Text}, {Name: "catcode", Type: types.Char}, {Name: "barelabel", Type: types.Bool},
 			{Name: "catdesc", Type: types.Text}, {Name: "baredesc", Type: types.Text}}
+	}, stable)
+	defSet("pg_options_to_table(text[]) record", optionsToTable, func([]types.T) []vecField {
+		return []vecField{{Name: "option_name", Type: types.Text}, {Name: "option_value", Type: types.Text}}
+	}, stable)
+	defSet("aclexplode(aclitem[]) record", func(*Ctx, []types.Datum, *vec.Builder) error { return nil }, func([]types.T) []vecField {
+		return []vecField{{Name: "grantor", Type: types.Oid}, {Name: "grantee", Type: types.Oid}, {Name: "privilege_type", Type: types.Text},
+			{Name: "is_grantable", Type: types.Bool}}
 	}, stable)
 }

@@ -62,6 +62,8 @@ var infos = []Info{
 	{OIDAny, "any", `"any"`, 0, 4, 'P', false, 'p', true, 'i'},
 	{OIDAnyarray, "anyarray", "anyarray", 0, -1, 'P', false, 'p', false, 'd'},
 	{OIDVoid, "void", "void", 0, 4, 'P', false, 'p', true, 'i'},
+	{OIDTrigger, "trigger", "trigger", 0, 4, 'P', false, 'p', true, 'i'},
+	{OIDInternal, "internal", "internal", 0, 8, 'P', false, 'p', true, 'd'},
 	{OIDAnyelement, "anyelement", "anyelement", 0, 4, 'P', false, 'p', true, 'i'},
 	{OIDAnynonarray, "anynonarray", "anynonarray", 0, 4, 'P', false, 'p', true, 'i'},
 	{OIDAnycompatible, "anycompatible", "anycompatible", 0, 4, 'P', false, 'p', true, 'i'},

@@ -67,6 +67,8 @@ const (
 	OIDAny                uint32 = 2276
 	OIDAnyarray           uint32 = 2277
 	OIDVoid               uint32 = 2278
+	OIDTrigger            uint32 = 2279
+	OIDInternal           uint32 = 2281
 	OIDAnyelement         uint32 = 2283
 	OIDAnynonarray        uint32 = 2776
 	OIDAnycompatible      uint32 = 5077
