@@ -1,6 +1,7 @@
 package fn
 
 import (
+	"encoding/binary"
 	"math"
 	"strings"
 
@@ -382,9 +383,24 @@ func castFloat8To4(_ *Ctx, in, out *vec.Vec, n int, _ int32, _ bool) {
 }
 
 func castIntToNumeric[A integer](_ *Ctx, in, out *vec.Vec, n int, _ int32, _ bool) {
-	for _, x := range vals[A](in, n) {
-		appendDecimal(out, types.NumericFromInt64(int64(x)))
+	at := out.N
+	out.Extend(n)
+	off := out.Off[at+1 : at+n+1]
+	data := out.DataTail(16 * n)
+	pos := len(data)
+	data = data[:cap(data)]
+	for i, x := range vals[A](in, n) {
+		sign := uint64(int64(x) >> 63) // all ones where x is negative
+		row := data[pos : pos+16]
+		binary.LittleEndian.PutUint64(row, sign&(1<<8)) // the encoding of types.Decimal.Append
+		binary.LittleEndian.PutUint64(row[8:], (uint64(int64(x))^sign)-sign)
+		pos += 16
+		if x == 0 {
+			pos -= 8
+		}
+		off[i] = int32(pos)
 	}
+	out.Data = data[:pos]
 }
 
 func numericToInt[R integer](name string) castKernel {

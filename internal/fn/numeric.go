@@ -62,7 +62,7 @@ func small(b []byte) (coef uint64, scale int, neg, ok bool) {
 
 // mulNumerics multiplies; coefficients of a word, nearly all, are done in place.
 func mulNumerics(_ *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
-	for i := range n {
+	for i := mulSmall(args[0], args[1], out, n); i < n; i++ {
 		if args[0].IsNull(i) || args[1].IsNull(i) {
 			out.AppendNull()
 			continue
@@ -93,6 +93,61 @@ func mulNumerics(_ *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 		}
 		appendDecimal(out, r)
 	}
+}
+
+// mulSmall multiplies columns without NULLs up to the first row whose factors do not
+// fit a word, and gives the number of that row (n if there is none). It writes the
+// products straight behind each other.
+func mulSmall(a, b, out *vec.Vec, n int) int {
+	if a.HasNulls() || b.HasNulls() {
+		return 0
+	}
+	at := out.N
+	out.Extend(n)
+	off := out.Off[at+1 : at+n+1]
+	data := out.DataTail(24 * n)
+	pos := len(data)
+	data = data[:cap(data)]
+	if a.Const {
+		a, b = b, a // numeric multiplication commutes
+	}
+	var y uint64
+	var t int
+	var yn, fits bool
+	if b.Const && n > 0 {
+		y, t, yn, fits = small(b.Bytes(0))
+	}
+	done := 0
+	for ; done < n; done++ {
+		if !b.Const {
+			y, t, yn, fits = small(b.Bytes(done))
+		}
+		x, s, xn, ok := small(a.Bytes(done))
+		if !ok || !fits || s+t > 1000 {
+			break
+		}
+		hi, lo := bits.Mul64(x, y)
+		h := uint64(s+t) << 16
+		if xn != yn && lo|hi != 0 {
+			h |= 1 << 8
+		}
+		row := data[pos : pos+24]
+		binary.LittleEndian.PutUint64(row, h)
+		binary.LittleEndian.PutUint64(row[8:], lo)
+		binary.LittleEndian.PutUint64(row[16:], hi)
+		switch {
+		case hi != 0:
+			pos += 24
+		case lo != 0:
+			pos += 16
+		default:
+			pos += 8
+		}
+		off[done] = int32(pos)
+	}
+	out.Data = data[:pos]
+	out.Truncate(at + done)
+	return done
 }
 
 // cmpNumerics compares two encodings, in place where scales agree and coefficients fit a word.
