@@ -525,7 +525,7 @@ func init() {
 	for _, t := range []string{"text", "varchar", "bpchar"} {
 		defCast(t, "char", Assignment, firstByte)
 	}
-	defCast("char", "text", Assignment, nil)
+	defCast("char", "text", Implicit, nil)
 	defCast("char", "varchar", Assignment, nil)
 	defCast("char", "bpchar", Assignment, nil)
 	defCast("char", "int4", Explicit, unary(row1(func(s string) int32 {
