@@ -108,6 +108,9 @@ func (p *likePiece) matchAt(s []byte) int {
 func (p *likePiece) find(s []byte) (int, int) {
 	if p.any == nil {
 		i := bytes.Index(s, p.text)
+		if i < 0 {
+			return -1, -1
+		}
 		return i, i + len(p.text)
 	}
 	for i := 0; i <= len(s); {
