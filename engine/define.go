@@ -234,7 +234,7 @@ func (s *Session) setOptions(ctx context.Context, rel *catalog.Relation, x *ast.
 		seen[o.Name] = true
 		if !slices.Contains(known, o.Name) {
 			e := pgerr.New(pgerr.InvalidParameterValue, "unrecognized option \"%s\"", o.Name).At(o.Pos)
-			if n := nearest(o.Name, known); n != "" {
+			if n := pgerr.Nearest(o.Name, known); n != "" {
 				e.WithHint("Perhaps you meant \"%s\".", n)
 			} else {
 				e.WithHint("The options are: %s.", strings.Join(known, ", "))
@@ -285,37 +285,6 @@ func (s *Session) setOptions(ctx context.Context, rel *catalog.Relation, x *ast.
 		rel.Columns = append(rel.Columns, catalog.Column{Name: f.Name, Type: f.Type})
 	}
 	return nil
-}
-
-// nearest gives the candidate that differs least from name, "" if none is near.
-func nearest(name string, candidates []string) string {
-	best, at := "", max(2, len(name)/3)+1
-	for _, c := range candidates {
-		if d := editDistance(name, c); d < at {
-			best, at = c, d
-		}
-	}
-	return best
-}
-
-func editDistance(a, b string) int {
-	prev := make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		cur := make([]int, len(b)+1)
-		cur[0] = i
-		for j := 1; j <= len(b); j++ {
-			d := prev[j-1]
-			if a[i-1] != b[j-1] {
-				d++
-			}
-			cur[j] = min(d, prev[j]+1, cur[j-1]+1)
-		}
-		prev = cur
-	}
-	return prev[len(b)]
 }
 
 // setColumns resolves the columns and the primary key.

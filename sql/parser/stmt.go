@@ -1,6 +1,8 @@
 package parser
 
 import (
+	"strings"
+
 	"streamsql/internal/pgerr"
 	"streamsql/sql/parser/ast"
 )
@@ -105,56 +107,8 @@ func (p *parser) refuse(what, hint string) ast.Stmt {
 	return nil
 }
 
-// nearest gives the word that differs from w in at most two letters (one for short ones), in upper case.
-func nearest(w string, words []string) string {
-	best, limit := "", 3
-	if len(w) < 5 {
-		limit = 2
-	}
-	for _, c := range words {
-		if d := editDistance(w, c); d < limit || d == limit-1 && c < best {
-			best, limit = c, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	b := []byte(best)
-	for i, c := range b {
-		if c >= 'a' && c <= 'z' {
-			b[i] = c - 32
-		}
-	}
-	return string(b)
-}
-
-// editDistance counts insertions, deletions, replacements and swaps of neighbours.
-func editDistance(a, b string) int {
-	if len(a) > 40 || len(b) > 40 {
-		return 40
-	}
-	var rows [3][41]int
-	prev2, prev, cur := &rows[0], &rows[1], &rows[2]
-	for j := range b {
-		prev[j+1] = j + 1
-	}
-	for i := 0; i < len(a); i++ {
-		cur[0] = i + 1
-		for j := 0; j < len(b); j++ {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			d := min(prev[j]+cost, prev[j+1]+1, cur[j]+1)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				d = min(d, prev2[j-1]+1)
-			}
-			cur[j+1] = d
-		}
-		prev2, prev, cur = prev, cur, prev2
-	}
-	return prev[len(b)]
-}
+// nearest gives the word that is meant, in upper case; "" if none is near.
+func nearest(w string, words []string) string { return strings.ToUpper(pgerr.Nearest(w, words)) }
 
 // withStatement parses WITH .. and the query or DML that follows.
 func (p *parser) withStatement() ast.Stmt {

@@ -291,7 +291,7 @@ func (b *binder) convert(r *qres, ts []types.T, construct string) error {
 		var e Expr = b.col(id)
 		if isProject {
 			for _, it := range p.items {
-				if it.id == id && unknown(it.e) {
+				if it.id == id { // the conversion joins the projection: it cannot refer to its output, which nothing reads any more
 					e = it.e
 				}
 			}

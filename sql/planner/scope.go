@@ -205,7 +205,7 @@ func (b *binder) noColumn(s *scope, tab, name string) *pgerr.Error {
 				return
 			}
 		}
-		d := editDistance(name, c)
+		d := pgerr.EditDistance(name, c)
 		if d > max(len(name)/2, 1) || d > 3 {
 			return
 		}
@@ -230,25 +230,4 @@ func (b *binder) noColumn(s *scope, tab, name string) *pgerr.Error {
 		e = e.WithHint("Perhaps you meant to reference the column \"%s\".", best)
 	}
 	return e
-}
-
-// editDistance is Levenshtein's.
-func editDistance(a, b string) int {
-	prev := make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		cur := make([]int, len(b)+1)
-		cur[0] = i
-		for j := 1; j <= len(b); j++ {
-			d := prev[j-1]
-			if a[i-1] != b[j-1] {
-				d++
-			}
-			cur[j] = min(d, prev[j]+1, cur[j-1]+1)
-		}
-		prev = cur
-	}
-	return prev[len(b)]
 }
