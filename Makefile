@@ -4,7 +4,7 @@ GO ?= go
 .PHONY: build test test-race lint bench deps fmt
 
 build:
-	$(GO) build -o bin/streamsql ./cmd/streamsql
+	$(GO) build -ldflags="-s -w" -o bin/streamsql ./cmd/streamsql
 
 # deps installs what some tests compare with or drive (psql, PostgreSQL 15); where that cannot be done those tests are
 # skipped and say so.
