@@ -151,7 +151,7 @@ func (s *Session) explain(x *ast.Explain, st *Statement, args []types.Datum) Por
 					b.Release()
 				}
 			}
-			text += fmt.Sprintf("Rows: %d\nExecution Time: %.3f ms\n", rows, float64(s.e.clock()-start)/1000)
+			text = strings.TrimRight(text, "\n") + fmt.Sprintf("\nRows: %d\nExecution Time: %.3f ms\n", rows, float64(s.e.clock()-start)/1000)
 		}
 		var lines [][]string
 		for _, l := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
