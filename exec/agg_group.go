@@ -489,6 +489,11 @@ func sortByInt(v *vec.Vec, ids []uint32) []uint32 {
 		a[i] = intKey{uint64(at(i) - low), id} // wraps to the right unsigned distance
 		top = max(top, a[i].k)
 	}
+	if top < uint64(4*n)+1024 {
+		if out := placeByInt(a, top); out != nil {
+			return out
+		}
+	}
 	for shift := uint(0); shift < 64 && top>>shift > 0; shift += 8 {
 		var count [257]int
 		for i := range a {
@@ -507,6 +512,25 @@ func sortByInt(v *vec.Vec, ids []uint32) []uint32 {
 	out := make([]uint32, n)
 	for i := range a {
 		out[i] = a[i].id
+	}
+	return out
+}
+
+// placeByInt sorts keys up to top, of which most are there, by putting each in its
+// place. It gives nil if two keys are equal, which those of groups never are.
+func placeByInt(keys []intKey, top uint64) []uint32 {
+	places := make([]uint32, top+1) // the id plus one
+	for _, k := range keys {
+		if places[k.k] != 0 {
+			return nil
+		}
+		places[k.k] = k.id + 1
+	}
+	out := places[:0]
+	for _, id := range places {
+		if id != 0 {
+			out = append(out, id-1)
+		}
 	}
 	return out
 }

@@ -157,6 +157,9 @@ func (o *watermark) observe(p *partition, exp, times []vec.Time, ev, tv *vec.Vec
 		floor = vec.MinTime
 	}
 	start := p.max
+	if ev.Valid == nil && b.Ops == nil && start <= limit && advance(p, exp, times, floor, others, limit) {
+		return nil
+	}
 	w, behind := start, false
 	for i, e := range exp {
 		behind = behind || times[i] < max(floor, min(w, others))
@@ -182,6 +185,29 @@ func (o *watermark) observe(p *partition, exp, times []vec.Time, ev, tv *vec.Vec
 		return nil
 	}
 	return out
+}
+
+// advance moves p.max over rows of which all are there, are inserts and are not
+// beyond the limit, and none is behind the watermark before it: nearly every batch.
+// Else it leaves p.max alone and reports false.
+func advance(p *partition, exp, times []vec.Time, floor, others, limit vec.Time) bool {
+	w := p.max
+	mark := max(floor, min(w, others))
+	times = times[:len(exp)]
+	for i, e := range exp {
+		if times[i] < mark {
+			return false
+		}
+		if e > w {
+			if e > limit {
+				return false
+			}
+			w = e
+			mark = max(floor, min(w, others))
+		}
+	}
+	p.max = w
+	return true
 }
 
 // count counts the rows that cannot move the watermark.

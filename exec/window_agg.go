@@ -178,6 +178,10 @@ func (a *windowAggregate) assign(b *vec.Batch, times []vec.Time, from, to int, c
 	if from == to {
 		return nil
 	}
+	if a.n.Window == nil && !check && to-from == b.N && same(times) {
+		a.addWhole(b, times[0])
+		return nil
+	}
 	a.touched, a.late = a.touched[:0], a.late[:0]
 	if s := a.n.Window; s != nil && s.Kind == window.Tumble && !s.Local() && !check {
 		a.tumble(times[from:to], from)
@@ -191,12 +195,34 @@ func (a *windowAggregate) assign(b *vec.Batch, times []vec.Time, from, to int, c
 			a.addPart(o, b)
 		}
 		o.sel = o.sel[:0]
-		if o.track && !o.pending {
-			o.pending = true
-			a.changed = append(a.changed, o)
-		}
+		a.noteChanged(o)
 	}
 	return a.reportLate(b)
+}
+
+func (a *windowAggregate) noteChanged(o *openWindow) {
+	if o.track && !o.pending {
+		o.pending = true
+		a.changed = append(a.changed, o)
+	}
+}
+
+// addWhole gives a batch to the one set that all of its rows belong to: a closed window's rows come like this.
+func (a *windowAggregate) addWhole(b *vec.Batch, key vec.Time) {
+	for _, w := range a.windows(key) {
+		o := a.get(w)
+		o.add(a.views, b.N, b.Ops)
+		a.noteChanged(o)
+	}
+}
+
+func same(times []vec.Time) bool {
+	for _, t := range times {
+		if t != times[0] {
+			return false
+		}
+	}
+	return true
 }
 
 // reportLate counts the rows of b that came too late for every window and hands them on.
