@@ -119,10 +119,6 @@ var systemRelations = []systemRelation{
 	{"information_schema", "views", 'v', "table_catalog name, table_schema name, table_name name, view_definition varchar?, check_option varchar, is_updatable varchar, is_insertable_into varchar, is_trigger_updatable varchar, is_trigger_deletable varchar, is_trigger_insertable_into varchar", fillISViews, false},
 	{"information_schema", "table_constraints", 'v', "constraint_catalog name, constraint_schema name, constraint_name name, table_catalog name, table_schema name, table_name name, constraint_type varchar, is_deferrable varchar, initially_deferred varchar, enforced varchar, nulls_distinct varchar?", fillISConstraints, false},
 	{"information_schema", "key_column_usage", 'v', "constraint_catalog name, constraint_schema name, constraint_name name, table_catalog name, table_schema name, table_name name, column_name name, ordinal_position int4, position_in_unique_constraint int4?", fillISKeys, false},
-
-	{"sys", "jobs", 'v', "relation text, state text, changes int8, error text?, started_at timestamptz", nil, true},
-	{"sys", "errors", 'v', "relation text, at timestamptz, sqlstate text, message text, row_data jsonb", nil, true},
-	{"sys", "watermarks", 'v', "relation text, view text, partition int8, state text, watermark timestamp?, rows int8, late_rows int8, null_times int8, future_rows int8, last_row_at timestamptz?", nil, true},
 }
 
 const foreignServerOID = 11990

@@ -46,7 +46,7 @@ var knownOIDs = map[string]uint32{
 // SystemRelations makes the relations of pg_catalog, information_schema and sys.
 func SystemRelations() []*Relation {
 	var out []*Relation
-	for i, d := range slices.Concat(systemRelations, absentRelations) {
+	for i, d := range slices.Concat(systemRelations, absentRelations, sysRelations) {
 		r := &Relation{OID: firstSystemOID + uint32(i)*2, TypeOID: firstSystemOID + uint32(i)*2 + 1,
 			Schema: d.schema, Name: d.name, Kind: System, Bounded: true, Owner: "streamsql"}
 		if oid, ok := knownOIDs[d.name]; ok && d.schema == "pg_catalog" {
@@ -66,6 +66,12 @@ func SystemRelations() []*Relation {
 			}
 			r.Columns = append(r.Columns, Column{Name: name, Type: t, NotNull: !opt})
 			optional = append(optional, opt)
+		}
+		if text, ok := sysComments[d.name]; ok && d.schema == "sys" {
+			r.Comment = text[""]
+			for i := range r.Columns {
+				r.Columns[i].Comment = text[r.Columns[i].Name]
+			}
 		}
 		r.SystemKind = d.kind
 		fill, live, name := d.fill, d.live, d.name

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"strconv"
 	"sync"
 
 	"streamsql/catalog"
@@ -20,11 +21,10 @@ type rowErrorLog struct {
 }
 
 type rowErrorEntry struct {
-	at    vec.Time
-	code  string
-	text  string
-	data  string // the row as a JSON object
-	owner string
+	at   vec.Time
+	code string
+	text string
+	data string // the row as a JSON object
 }
 
 // recordRowError remembers a row that failed to evaluate in a view.
@@ -48,7 +48,7 @@ func (e *Engine) recordRowError(rel *catalog.Relation, err error, b *vec.Batch, 
 	if l.rows == nil {
 		l.rows = map[uint32][]rowErrorEntry{}
 	}
-	es := append(l.rows[rel.OID], rowErrorEntry{at: e.clock(), code: pe.Code, text: pe.Message, data: string(data), owner: rel.Schema + "." + rel.Name})
+	es := append(l.rows[rel.OID], rowErrorEntry{at: e.clock(), code: pe.Code, text: pe.Message, data: string(data)})
 	if len(es) > maxRowErrors {
 		es = es[len(es)-maxRowErrors:]
 	}
@@ -57,6 +57,14 @@ func (e *Engine) recordRowError(rel *catalog.Relation, err error, b *vec.Batch, 
 
 // liveRows appends the rows of a relation about the running engine.
 func (s *Session) liveRows(relation string, b *vec.Builder) error {
+	info := &sessionInfo{s: s, cat: s.e.Catalog()}
+	name := func(oid uint32) string {
+		n, ok := info.RegName(types.Regclass, oid)
+		if !ok {
+			return strconv.FormatUint(uint64(oid), 10) // dropped
+		}
+		return n
+	}
 	switch relation {
 	case "pg_settings":
 		for i := range settings {
@@ -89,19 +97,19 @@ func (s *Session) liveRows(relation string, b *vec.Builder) error {
 		}
 	case "jobs":
 		for _, j := range s.e.jobStates() {
-			appendByName(b, map[string]types.Datum{"relation": j.view, "state": j.state, "changes": j.changes, "error": nilIfEmpty(j.err), "started_at": j.since})
+			appendByName(b, map[string]types.Datum{"relation": name(j.oid), "state": j.state, "changes": j.changes, "error": nilIfEmpty(j.err), "started_at": j.since})
 		}
 	case "errors":
 		l := &s.e.rowErrors
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		for _, es := range l.rows {
+		for oid, es := range l.rows {
 			for _, r := range es {
-				appendByName(b, map[string]types.Datum{"relation": r.owner, "at": r.at, "sqlstate": r.code, "message": r.text, "row_data": r.data})
+				appendByName(b, map[string]types.Datum{"relation": name(oid), "at": r.at, "sqlstate": r.code, "message": r.text, "row_data": r.data})
 			}
 		}
 	case "watermarks":
-		for _, w := range s.e.watermarks() {
+		for _, w := range s.e.watermarks(name) {
 			appendByName(b, w)
 		}
 	}
@@ -141,8 +149,9 @@ func appendByName(b *vec.Builder, row map[string]types.Datum) {
 	}
 }
 
-// watermarks gives the rows of sys.watermarks: one a partition of each input of each view with a watermark.
-func (e *Engine) watermarks() []map[string]types.Datum {
+// watermarks gives the rows of sys.watermarks: one a partition of each input of each view with a watermark. name names a
+// relation by its OID.
+func (e *Engine) watermarks(name func(oid uint32) string) []map[string]types.Datum {
 	c := e.coord
 	c.step.Lock()
 	defer c.step.Unlock()
@@ -153,13 +162,16 @@ func (e *Engine) watermarks() []map[string]types.Datum {
 		}
 		for i, in := range j.graph.Inputs() {
 			for p, m := range j.graph.Watermark(i) {
-				row := map[string]types.Datum{"relation": in.Scan.Rel.Name, "view": j.rel.rel.Name, "partition": int64(p),
+				row := map[string]types.Datum{"relation": name(in.Scan.Rel.OID), "view": name(j.rel.rel.OID), "partition": int64(p),
 					"state": m.State, "rows": m.Rows, "null_times": m.NullTimes, "future_rows": m.Future,
 					"late_rows": j.stats.LateRows}
 				if m.W != vec.MinTime && m.W != vec.MaxTime {
 					row["watermark"] = m.W
 				} else if m.W == vec.MaxTime {
 					row["watermark"] = types.PosInfinity
+				}
+				if m.Rows > 0 {
+					row["last_row_at"] = m.LastRowAt
 				}
 				out = append(out, row)
 			}

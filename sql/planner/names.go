@@ -18,10 +18,6 @@ func figureName(e ast.Expr) (string, int) {
 	switch e := e.(type) {
 	case *ast.ColumnRef:
 		return e.Parts[len(e.Parts)-1], 2
-	case *ast.Literal:
-		if e.Kind == ast.LitBool {
-			return "bool", 1
-		}
 	case *ast.FuncCall:
 		return e.Name.Base(), 2
 	case *ast.Cast:
