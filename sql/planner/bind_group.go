@@ -234,7 +234,6 @@ type grouper struct {
 	sel     *selectState
 	exprs   []Expr
 	sets    [][]int
-	grouped bool
 	pos     int
 
 	byKey map[string]int // expression -> key id
@@ -353,7 +352,7 @@ func (g *grouper) build(rel lrel) (lrel, error) {
 			}
 		}
 		keys = append(keys, window...)
-		var out lrel = &lAgg{in: rel, keys: keys, aggs: aggs, grouped: g.grouped, pos: g.pos}
+		var out lrel = &lAgg{in: rel, keys: keys, aggs: aggs, grouped: len(keys) > 0, pos: g.pos}
 		var zero []projItem
 		for _, r := range g.sel.grouping { // with one set nothing is left out
 			if err := g.checkGrouping(r); err != nil {

@@ -74,7 +74,7 @@ func (b *binder) selectBlock(s *ast.Select, order []ast.OrderItem, parent *scope
 	// Everything is bound. Now build: group, HAVING, OVER, sets, projection.
 	grouped := len(s.GroupBy) > 0
 	if len(sel.aggs) > 0 || grouped || having != nil || len(sel.grouping) > 0 {
-		g := &grouper{b: b, sc: sc, sel: sel, exprs: groupExprs, sets: sets, grouped: grouped, pos: s.Pos}
+		g := &grouper{b: b, sc: sc, sel: sel, exprs: groupExprs, sets: sets, pos: s.Pos}
 		if rel, err = g.build(rel); err != nil {
 			return nil, err
 		}

@@ -305,6 +305,9 @@ func (l *lowerer) lowerAgg(r *lAgg, need idset) (Node, layout) {
 			aggs = append(aggs, a)
 		}
 	}
+	if !r.grouped && len(r.keys) == 0 && len(aggs) == 0 { // one row whatever the input holds, and nothing to compute from it
+		return l.lower(oneRow(), idset{})
+	}
 	in := r.in
 	// A projection between the window and the groups that only computes arguments does not part them.
 	w, proj, filter := windowBelow(in)
