@@ -19,7 +19,6 @@ func (s *Session) declare(ctx context.Context, x *ast.Declare, q *planner.Query,
 			WithHint("Use BEGIN, or WITH HOLD.").At(x.Pos)
 	}
 	p := s.bindQuery(ctx, q, queryColumns(q), args)
-	p.tag = "FETCH"
 	if err := s.SetPortal(x.Name, p); err != nil {
 		return posErr(err, x.Pos)
 	}
