@@ -1,0 +1,428 @@
+package laws
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"streamsql/sql/planner"
+)
+
+var (
+	caseCount = flag.Int("laws.cases", 1500, "number of (query, input) pairs to check")
+	firstSeed = flag.Uint64("laws.seed", 1, "seed of the first input")
+	onlyShape = flag.String("laws.shape", "", "check only the queries whose name contains this")
+)
+
+// compiled is a shape with its plans.
+type compiled struct {
+	*shape
+	batch, changes, close, update *planner.Query
+	reads                         []string
+}
+
+func compile(s *shape) (*compiled, error) {
+	c := &compiled{shape: s}
+	sql := expand(s.sql, false)
+	var err error
+	if c.batch, err = plan(sql); err != nil {
+		return nil, err
+	}
+	for _, name := range relationNames {
+		if slices.Contains(c.batch.Depends, relations[name].rel.OID) {
+			c.reads = append(c.reads, name)
+		}
+	}
+	for _, m := range []struct {
+		on   bool
+		emit string
+		to   **planner.Query
+	}{{!s.noChanges, " EMIT CHANGES", &c.changes}, {s.close, " EMIT ON WINDOW CLOSE", &c.close}, {s.update, " EMIT ON UPDATE", &c.update}} {
+		if !m.on {
+			continue
+		}
+		if *m.to, err = plan(sql + m.emit); err != nil {
+			return nil, fmt.Errorf("%s: %w", m.emit, err)
+		}
+	}
+	return c, nil
+}
+
+// TestLaws checks every shape over random inputs. A longer run, with other inputs:
+//
+//	go test ./internal/laws -run TestLaws -laws.cases 100000 -laws.seed $RANDOM -timeout 0
+//
+// A failure prints the seed, the query and a minimised input; repeat it with
+//
+//	go test ./internal/laws -run TestLaws -laws.seed SEED -laws.cases 1 -laws.shape NAME
+func TestLaws(t *testing.T) {
+	var list []*compiled
+	for i := range shapes {
+		s := &shapes[i]
+		if !strings.Contains(s.name, *onlyShape) {
+			continue
+		}
+		c, err := compile(s)
+		if err != nil {
+			t.Errorf("%s: %v\n  %s", s.name, err, expand(s.sql, false))
+			continue
+		}
+		list = append(list, c)
+	}
+	pg, err := startPostgres(t)
+	if err != nil {
+		t.Logf("PostgreSQL is not asked: %v", err)
+	}
+	start := time.Now()
+	cases, asked := 0, 0
+	bad := map[string]bool{}
+	for seed := *firstSeed; cases < *caseCount && len(bad) < len(list); seed++ {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		in, late := makeInput(rnd, false), makeInput(rnd, true)
+		loaded := false
+		for _, c := range list {
+			if cases >= *caseCount && cases >= len(list) {
+				break
+			}
+			if bad[c.name] {
+				continue // once is enough
+			}
+			cases++
+			fail := func(err error, in *input, again func(*input) error) {
+				bad[c.name] = true
+				small := shrink(in, c.reads, again)
+				if e := again(small); e != nil {
+					err = e
+				}
+				show := &input{events: map[string][]event{}, stored: small.stored}
+				for _, r := range c.reads {
+					show.events[r] = small.events[r]
+				}
+				t.Errorf("%s: seed %d\n  %s\n%v\n%s", c.name, seed, expand(c.sql, false), err, show)
+			}
+			check := func(in *input) error { return c.check(in, seed) }
+			if err := check(in); err != nil {
+				fail(err, in, check)
+				continue
+			}
+			if checkLate := func(in *input) error { return c.checkLate(in, seed) }; c.close != nil || c.changes != nil {
+				if err := checkLate(late); err != nil {
+					fail(err, late, checkLate)
+					continue
+				}
+			}
+			if pg == nil || c.pg == noPostgres {
+				continue
+			}
+			if !loaded {
+				if err := pg.load(in); err != nil {
+					t.Fatal(err)
+				}
+				loaded = true
+			}
+			asked++
+			if err := pg.check(c, in); err != nil {
+				fail(err, in, func(in *input) error {
+					if err := pg.load(in); err != nil {
+						return nil
+					}
+					return pg.check(c, in)
+				})
+				loaded = false
+			}
+		}
+	}
+	fmt.Fprintf(os.Stderr, "laws: %d cases over %d queries, %d compared with PostgreSQL, in %v\n", cases, len(list), asked, time.Since(start).Round(time.Millisecond))
+}
+
+func (c *compiled) same(got, want bag) string {
+	if c.loose {
+		got, want = normal(got), normal(want)
+	}
+	return diff(got, want)
+}
+
+var errTransient = errors.New("a row that is there for a moment fails")
+
+// check tests the laws that hold when nothing is late.
+func (c *compiled) check(in *input, seed uint64) error {
+	ref, refErr := answer(c.batch, in, schedule{rows: 8192})
+	if refErr != nil && sqlstate(refErr) == "" {
+		return fmt.Errorf("  batch: %w", refErr)
+	}
+	if refErr != nil && !c.errs {
+		return fmt.Errorf("  batch: %w", refErr)
+	}
+	want := bagOf(ref)
+	for _, s := range []schedule{{name: "batch of 1", rows: 1}, {name: "batch, random", rows: 0, seed: seed}} {
+		got, err := answer(c.batch, in, s)
+		switch {
+		case refErr != nil || err != nil:
+			if sqlstate(err) != sqlstate(refErr) {
+				return fmt.Errorf("  %s: error %v instead of %v", s.name, err, refErr)
+			}
+			continue
+		case c.ordered && !c.loose && !slices.EqualFunc(got, ref, slices.Equal):
+			return fmt.Errorf("  %s: another order: %v instead of %v", s.name, got, ref)
+		}
+		if d := c.same(bagOf(got), want); d != "" {
+			return fmt.Errorf("  %s:\n%s", s.name, d)
+		}
+	}
+	type form struct {
+		name string
+		q    *planner.Query
+		run  func(*planner.Query, *input, schedule, bag) error
+	}
+	for _, f := range []form{{"CHANGES", c.changes, c.checkChanges}, {"ON WINDOW CLOSE", c.close, c.checkClose}, {"ON UPDATE", c.update, c.checkUpdate}} {
+		if f.q == nil {
+			continue
+		}
+		for _, s := range []schedule{
+			{name: "whole", rows: 8192, whole: true},
+			{name: "row by row", rows: 1, seed: seed},
+			{name: "seven", rows: 7, seed: seed + 1, restart: true},
+			{name: "random", rows: 0, seed: seed + 2, restart: true},
+			{name: "small", rows: -1, seed: seed + 3, restart: true},
+			{name: "in turn", rows: 0, seed: seed + 4, in: true},
+		} {
+			err := f.run(f.q, in, s, want)
+			if refErr != nil {
+				if sqlstate(err) != sqlstate(refErr) {
+					return fmt.Errorf("  %s, %s: error %v instead of %v", f.name, s.name, err, refErr)
+				}
+				continue
+			}
+			if c.errs && sqlstate(err) != "" {
+				continue // a row that is there for a moment may fail
+			}
+			if err != nil {
+				return fmt.Errorf("  %s, %s:\n%w", f.name, s.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// fold keeps the content that a changelog describes.
+type fold struct {
+	rows bag
+	ts   string
+}
+
+func (f *fold) add(row []string) error {
+	op, ts, r := row[0], row[1], strings.Join(row[2:], sep)
+	if ts < f.ts {
+		return fmt.Errorf("    _ts goes back from %s to %s", f.ts, ts)
+	}
+	f.ts = ts
+	switch op {
+	case "+I", "+U":
+		f.rows[r]++
+	case "-D", "-U":
+		if f.rows[r] == 0 {
+			return fmt.Errorf("    %s of a row that is not there: %s", op, r)
+		}
+		if f.rows[r]--; f.rows[r] == 0 {
+			delete(f.rows, r)
+		}
+	default:
+		return fmt.Errorf("    _op %s", op)
+	}
+	return nil
+}
+
+// prefix is the input so far.
+func prefix(in *input, at map[string]int) *input {
+	out := &input{events: map[string][]event{}, stored: map[string]int{}}
+	for k, n := range at {
+		if k != "" {
+			out.events[k] = in.events[k][:n]
+		}
+	}
+	return out
+}
+
+// checkChanges folds EMIT CHANGES: at every tick it is the query over the rows so far.
+func (c *compiled) checkChanges(q *planner.Query, in *input, s schedule, want bag) error {
+	f := &fold{rows: bag{}}
+	var last map[string]int
+	n := 0
+	_, err := run(q, in, s, func(rows [][]string, at map[string]int) error {
+		pending := "" // -U waiting for its +U
+		for _, r := range rows {
+			if (pending != "") != (r[0] == "+U") {
+				return fmt.Errorf("    %s after -U: %v", r[0], pending != "")
+			}
+			if pending = ""; r[0] == "-U" {
+				pending = strings.Join(r[2:], sep)
+			} else if r[0] == "+U" && f.rows[strings.Join(r[2:], sep)] > 0 && false {
+				return nil
+			}
+			if err := f.add(r); err != nil {
+				return err
+			}
+		}
+		if c.lazy || at[""] == 1 || maps.Equal(last, at) || s.name != "small" && n > 8 {
+			return nil
+		}
+		n++
+		last = at
+		now, err := answer(c.batch, prefix(in, at), schedule{rows: 8192})
+		if err != nil {
+			return err
+		}
+		if d := c.same(f.rows, bagOf(now)); d != "" {
+			return fmt.Errorf("    after %v\n%s", at, d)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if d := c.same(f.rows, want); d != "" {
+		return errors.New(d)
+	}
+	return nil
+}
+
+// checkClose gathers ON WINDOW CLOSE: the batch answer, each row once, as soon as the watermark allows it.
+func (c *compiled) checkClose(q *planner.Query, in *input, s schedule, want bag) error {
+	got := bag{}
+	end := slices.IndexFunc(c.batch.Columns, func(f fieldOf) bool { return f.Name == "window_end" })
+	_, err := run(q, in, s, func(rows [][]string, at map[string]int) error {
+		for _, r := range rows {
+			got[strings.Join(r, sep)]++
+		}
+		if end < 0 || len(c.reads) > 1 || c.loose || c.late || at[c.reads[0]] == len(in.events[c.reads[0]]) {
+			return nil
+		}
+		w := watermark(relations[c.reads[0]], in.events[c.reads[0]][:at[c.reads[0]]])
+		due := bag{}
+		for k, n := range want {
+			if e := parseTime(strings.Split(k, sep)[end]); e <= w {
+				due[k] = n
+			}
+		}
+		if d := diff(got, due); d != "" {
+			return fmt.Errorf("    after %v, at the watermark %s\n%s", at, timeText(w), d)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if d := c.same(got, want); d != "" {
+		return errors.New(d)
+	}
+	return nil
+}
+
+// checkUpdate keeps the table that upserts make.
+func (c *compiled) checkUpdate(q *planner.Query, in *input, s schedule, want bag) error {
+	key := q.Root.(*planner.Emit).Spec.Key
+	table := map[string]string{}
+	keyOf := func(r []string) string {
+		var k []string
+		for _, c := range key {
+			k = append(k, r[2+c])
+		}
+		return strings.Join(k, sep)
+	}
+	_, err := run(q, in, s, func(rows [][]string, _ map[string]int) error {
+		for _, r := range rows {
+			k := keyOf(r)
+			switch r[0] {
+			case "upsert":
+				table[k] = strings.Join(r[2:], sep)
+			case "delete":
+				if _, ok := table[k]; !ok {
+					return fmt.Errorf("    delete of a key that is not there: %s", k)
+				}
+				delete(table, k)
+			default:
+				return fmt.Errorf("    _op %s", r[0])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	got := bag{}
+	for _, r := range table {
+		got[r]++
+	}
+	if d := c.same(got, want); d != "" {
+		return errors.New(d)
+	}
+	return nil
+}
+
+// checkLate tests that with late rows the answer does not depend on the split into batches. With several
+// inputs it depends on their order, so only queries over one relation are tested.
+func (c *compiled) checkLate(in *input, seed uint64) error {
+	if len(c.reads) != 1 || c.errs {
+		return nil
+	}
+	for _, q := range []*planner.Query{c.changes, c.close} {
+		if q == nil {
+			continue
+		}
+		var want bag
+		var late int64
+		for i, s := range []schedule{
+			{name: "row by row", rows: 1, in: true},
+			{name: "whole", rows: 8192, whole: true, in: true},
+			{name: "rows in one tick", rows: 1, whole: true, in: true},
+			{name: "seven", rows: 7, seed: seed, in: true},
+			{name: "random", rows: 0, seed: seed, in: true, restart: true},
+		} {
+			got := bag{}
+			f := &fold{rows: got}
+			stats, err := run(q, in, s, func(rows [][]string, at map[string]int) error {
+				for _, r := range rows {
+					if q == c.close {
+						got[strings.Join(r, sep)]++
+						continue
+					}
+					if err := f.add(r); err != nil {
+						return err
+					}
+				}
+				if at[""] == 1 {
+					return errTransient
+				}
+				return nil
+			})
+			if errors.Is(err, errTransient) {
+				break // two scans of one relation that are read one after the other
+			}
+			form := "CHANGES"
+			if q == c.close {
+				form = "ON WINDOW CLOSE"
+			}
+			if err != nil {
+				return fmt.Errorf("  late, %s, %s: %w", form, s.name, err)
+			}
+			if i == 0 {
+				want, late = got, stats.LateRows
+				continue
+			}
+			if d := c.same(got, want); d != "" {
+				return fmt.Errorf("  late, %s, %s against row by row:\n%s", form, s.name, d)
+			}
+			if late != stats.LateRows {
+				return fmt.Errorf("  late, %s, %s: %d late rows, row by row %d", form, s.name, stats.LateRows, late)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,298 @@
+package laws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/apache/arrow/go/v17/arrow/memory"
+
+	"streamsql/exec"
+	"streamsql/internal/fn"
+	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
+	"streamsql/internal/vec"
+	"streamsql/sql/parser"
+	"streamsql/sql/planner"
+)
+
+// plan parses and plans a query.
+func plan(sql string) (q *planner.Query, err error) {
+	defer recovered(&err)
+	tree, err := parser.ParseQuery(sql)
+	if err != nil {
+		return nil, err
+	}
+	fc := &fn.Ctx{}
+	return planner.PlanQuery(tree, &planner.Options{
+		Catalog: snapshot, SearchPath: []string{"public"}, Env: &fc.Env, Text: sql,
+		Fold: func(e planner.Expr) (types.Datum, error) { return exec.EvalConst(fc, e) },
+	})
+}
+
+func recovered(err *error) {
+	if x := recover(); x != nil {
+		*err = fmt.Errorf("panic: %v\n%s", x, debug.Stack())
+	}
+}
+
+// feed gives the events of a relation to one input of a graph.
+type feed struct {
+	alloc  vec.Allocator
+	scan   *planner.Scan
+	events []event
+	stored int
+	at     int
+}
+
+func (f *feed) Partitions() int { return 1 }
+
+func (f *feed) Stored() bool { return f.at < f.stored }
+
+func (f *feed) Poll(_ context.Context, max int) (*vec.Batch, int, exec.Status, error) {
+	if f.at == len(f.events) {
+		return nil, 0, exec.Status{State: exec.End}, nil
+	}
+	end := min(f.at+max, len(f.events))
+	if f.at < f.stored {
+		end = min(end, f.stored)
+	}
+	b := vec.NewBuilder(f.alloc, f.scan.Schema())
+	defer b.Release()
+	row := make([]types.Datum, len(f.scan.Cols))
+	for _, e := range f.events[f.at:end] {
+		for i, c := range f.scan.Cols {
+			row[i] = parsed(f.scan.Rel.Columns[c].Type, e.row[c])
+		}
+		b.AppendDatums(row, e.op())
+	}
+	f.at = end
+	return b.Finish(), 0, exec.Status{}, nil
+}
+
+type parsedKey struct {
+	oid uint32
+	s   string
+}
+
+var parsedTexts = map[parsedKey]types.Datum{}
+
+func parsed(t types.T, s string) types.Datum {
+	if s == null {
+		return nil
+	}
+	k := parsedKey{t.OID, s}
+	d, ok := parsedTexts[k]
+	if !ok {
+		var err error
+		if d, err = types.ParseText(&types.Env{}, t, s); err != nil {
+			panic(err)
+		}
+		parsedTexts[k] = d
+	}
+	return d
+}
+
+// schedule says how a run is cut up.
+type schedule struct {
+	name    string
+	seed    uint64
+	rows    int  // rows of a batch; 0 random, -1 random and small
+	whole   bool // few ticks
+	restart bool
+	in      bool // inputs one after the other
+}
+
+func (s schedule) policy() exec.Policy {
+	rnd := rand.New(rand.NewPCG(s.seed, 77))
+	now := int64(1767225600e6)
+	p := exec.Policy{
+		Pick: rnd.IntN,
+		Rows: func() int {
+			switch s.rows {
+			case 0:
+				return 1 + rnd.IntN(40)
+			case -1:
+				return 1 + rnd.IntN(4)
+			}
+			return s.rows
+		},
+		Tick:    func() bool { return s.rows == 1 && !s.whole || rnd.IntN(3) == 0 },
+		Restart: func() bool { return s.restart && rnd.IntN(3) == 0 },
+		Now:     func() vec.Time { now += 1000; return now },
+	}
+	if s.whole {
+		p.Tick = func() bool { return rnd.IntN(1000) == 0 }
+	}
+	if s.in {
+		p.Pick = func(int) int { return 0 }
+	}
+	return p
+}
+
+// rendered is a batch of output as texts.
+func rendered(schema []vec.Field, b *vec.Batch) [][]string {
+	views := b.Views(nil)
+	env := &types.Env{}
+	out := make([][]string, b.N)
+	for i := range out {
+		row := make([]string, len(views))
+		for c := range views {
+			row[c] = null
+			if d := views[c].Datum(i); d != nil {
+				row[c] = string(types.AppendText(nil, env, schema[c].Type, d))
+			}
+		}
+		out[i] = row
+	}
+	return out
+}
+
+// run drives a query over the input. step is called after each step with the rows of it and how many events each input
+// has given so far.
+func run(q *planner.Query, in *input, s schedule, step func(rows [][]string, at map[string]int) error) (stats exec.Stats, err error) {
+	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
+	defer recovered(&err)
+	collect := exec.NewCollector()
+	build := func() (*exec.Graph, error) {
+		ctx := &exec.Context{Alloc: mem, Fn: &fn.Ctx{Alloc: mem, Now: 1767225600e6}, Continuous: q.Continuous, Stats: &stats}
+		return exec.Build(ctx, q.Root, collect)
+	}
+	g, err := build()
+	if err != nil {
+		return stats, err
+	}
+	var feeds []exec.Feed
+	var mine []*feed
+	for _, i := range g.Inputs() {
+		f := &feed{alloc: mem, scan: i.Scan, events: in.events[i.Scan.Rel.Name], stored: in.stored[i.Scan.Rel.Name]}
+		if !q.Continuous {
+			f.events, f.stored = in.content(i.Scan.Rel.Name, len(f.events)), 0
+		}
+		mine = append(mine, f)
+		feeds = append(feeds, f)
+	}
+	p := s.policy()
+	p.Rebuild = build
+	r := exec.NewRunner(g, feeds, p)
+	finish := func() error {
+		err := r.Graph().Close()
+		collect.Close()
+		if n := mem.CurrentAlloc(); err == nil && n != 0 {
+			err = fmt.Errorf("%d bytes leak", n)
+		}
+		return err
+	}
+	for n := 0; ; n++ {
+		if n > 100000 {
+			return stats, errors.New("the run does not end")
+		}
+		st, err := r.Step(context.Background())
+		var rows [][]string
+		for b := collect.Next(); b != nil; b = collect.Next() {
+			rows = append(rows, rendered(q.Columns, b)...)
+			b.Release()
+		}
+		if err == nil {
+			at := map[string]int{}
+			for _, f := range mine {
+				name := f.scan.Rel.Name
+				if was, ok := at[name]; ok && was != f.at {
+					at[""] = 1 // two scans of one relation at different places: no prefix
+				}
+				at[name] = f.at
+			}
+			err = step(rows, at)
+		}
+		if err != nil {
+			if e := finish(); e != nil && strings.Contains(e.Error(), "leak") {
+				err = errors.Join(err, e)
+			}
+			return stats, err
+		}
+		if st.State == exec.End {
+			return stats, finish()
+		}
+	}
+}
+
+// answer runs a snapshot and gives its rows.
+func answer(q *planner.Query, in *input, s schedule) (rows [][]string, err error) {
+	_, err = run(q, in, s, func(r [][]string, _ map[string]int) error {
+		rows = append(rows, r...)
+		return nil
+	})
+	return rows, err
+}
+
+// sqlstate gives the SQLSTATE of an error, "" if it has none.
+func sqlstate(err error) string {
+	var e *pgerr.Error
+	if errors.As(err, &e) {
+		return pgerr.Code(err)
+	}
+	return ""
+}
+
+const sep = " | "
+
+// bag is a multiset of rows.
+type bag map[string]int
+
+func bagOf(rows [][]string) bag {
+	b := bag{}
+	for _, r := range rows {
+		b[strings.Join(r, sep)]++
+	}
+	return b
+}
+
+// normal makes rows that are equal as values equal as texts: which of equal keys stands for a group is not defined.
+func normal(b bag) bag {
+	out := bag{}
+	for k, n := range b {
+		f := strings.Split(k, sep)
+		for i, x := range f {
+			f[i] = normalText(x)
+		}
+		out[strings.Join(f, sep)] += n
+	}
+	return out
+}
+
+func normalText(x string) string {
+	if x == "-0" {
+		return "0"
+	}
+	if dot := strings.IndexByte(x, '.'); dot >= 0 && strings.Trim(x, "-.0123456789") == "" {
+		x = strings.TrimRight(strings.TrimRight(x, "0"), ".")
+		if x == "-0" || x == "" {
+			x = "0"
+		}
+	}
+	return x
+}
+
+// diff says how two bags differ, "" if they do not.
+func diff(got, want bag) string {
+	var lines []string
+	for k, n := range got {
+		if d := n - want[k]; d > 0 {
+			lines = append(lines, fmt.Sprintf("    unexpected x%d: %s", d, k))
+		}
+	}
+	for k, n := range want {
+		if d := n - got[k]; d > 0 {
+			lines = append(lines, fmt.Sprintf("    missing    x%d: %s", d, k))
+		}
+	}
+	slices.Sort(lines)
+	if len(lines) > 12 {
+		lines = append(lines[:12], fmt.Sprintf("    and %d more", len(lines)-12))
+	}
+	return strings.Join(lines, "\n")
+}

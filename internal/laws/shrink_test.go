@@ -1,0 +1,81 @@
+package laws
+
+import (
+	"time"
+
+	"streamsql/internal/vec"
+)
+
+type fieldOf = vec.Field
+
+// watermark gives the watermark after events.
+func watermark(r *relation, evs []event) vec.Time {
+	w := vec.MinTime
+	for _, e := range evs {
+		if s := e.row[r.timeCol]; s != null && s != "infinity" && e.of < 0 {
+			w = max(w, parseTime(s)-r.delay)
+		}
+	}
+	return w
+}
+
+func parseTime(s string) vec.Time {
+	if s == "infinity" {
+		return vec.MaxTime
+	}
+	t, err := time.Parse("2006-01-02 15:04:05.999999", s)
+	if err != nil {
+		return vec.MaxTime
+	}
+	return t.UnixMicro()
+}
+
+// shrink removes events as long as the check still fails.
+func shrink(in *input, names []string, fails func(*input) error) *input {
+	deadline := time.Now().Add(time.Second)
+	for n := max(in.size(names)/2, 1); ; n = max(n/2, 1) {
+		removed := false
+		for _, name := range names {
+			for at := 0; at < len(in.events[name]) && time.Now().Before(deadline); {
+				try := without(in, name, at, n)
+				if fails(try) != nil {
+					in, removed = try, true
+				} else {
+					at += n
+				}
+			}
+			if in.stored[name] > 0 {
+				try := in.clone()
+				try.stored[name] = 0
+				if fails(try) != nil {
+					in, removed = try, true
+				}
+			}
+		}
+		if n == 1 && !removed || time.Now().After(deadline) {
+			return in
+		}
+	}
+}
+
+// without removes n events from at on, and the deletes of rows that are no longer inserted.
+func without(in *input, name string, at, n int) *input {
+	out := in.clone()
+	out.events[name] = nil
+	gone := map[int]bool{}
+	stored := in.stored[name]
+	for i, e := range in.events[name] {
+		if i >= at && i < at+n || gone[e.of] && e.of >= 0 {
+			if e.of < 0 {
+				gone[e.id] = true
+			}
+			if i < in.stored[name] {
+				stored--
+			}
+			continue
+		}
+		out.events[name] = append(out.events[name], e)
+	}
+	out.stored[name] = stored
+	return out
+}
