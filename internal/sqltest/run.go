@@ -39,6 +39,9 @@ func (c *conn) exec(ctx context.Context, sql string, copyData []string) (r resul
 	if err != nil {
 		return r, err
 	}
+	if len(stmts) > 1 {
+		c.s.BeginImplicit()
+	}
 	for _, p := range stmts {
 		if r, err = c.one(ctx, p, copyData); err != nil {
 			c.s.EndImplicit(ctx, err)

@@ -138,7 +138,7 @@ func parse(path, dataDir string) (*script, error) {
 				}
 				r.tag, rest = rest[0], rest[1:]
 			}
-			if r.kind == query && len(rest) > 0 {
+			if r.kind == query && len(rest) > 0 && strings.Trim(rest[0], "IRTBD?") == "" {
 				r.types, rest = rest[0], rest[1:]
 			}
 			r.flags = append(r.flags, rest...)
