@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"streamsql/catalog"
@@ -28,6 +29,12 @@ type feed struct {
 	builder *vec.Builder
 	parts   int
 	ended   bool
+
+	// A continuous query that scans a source more than once reads it once: leader is the feed that reads for this
+	// one, followers are the feeds that this one reads for. columns lists, of what is read, what the scan wants; nil is all.
+	leader    *feed
+	followers []*feed
+	columns   []int
 }
 
 // newFeeds opens the feeds of all inputs of a graph. In a snapshot query changes
@@ -38,6 +45,7 @@ func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*
 			closeFeeds(fs)
 		}
 	}()
+	var opening []func() error
 	for i, in := range g.Inputs() {
 		f := &feed{e: e, graph: g, input: i, scan: in.Scan, schema: in.Scan.Schema()}
 		f.builder = vec.NewBuilder(alloc, f.schema)
@@ -58,12 +66,18 @@ func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*
 			if c == nil {
 				return fs, pgerr.New(pgerr.InvalidParameterValue, "connector %q does not exist", name)
 			}
-			cfg := e.connectorConfig(rel, env, alloc)
-			cfg.Project = in.Scan.Cols
-			if f.src, err = c.Open(ctx, cfg, nil); err != nil {
-				return fs, err
+			if changes && f.follow(fs[:i]) {
+				break
 			}
-			f.setPartitions()
+			opening = append(opening, func() error {
+				cfg := e.connectorConfig(rel, env, alloc)
+				cfg.Project = f.readColumns(alloc)
+				var err error
+				if f.src, err = c.Open(ctx, cfg, nil); err == nil {
+					f.setPartitions()
+				}
+				return err
+			})
 		default:
 			snap := snaps[rel.OID]
 			if snap == nil {
@@ -72,12 +86,55 @@ func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*
 			f.rows = snap.Scan(in.Scan.Cols)
 			f.changes = changes
 		}
-		if f.parts == 0 {
-			f.parts = 1
-			g.SetPartitions(i, 1)
+		f.parts = 1
+		g.SetPartitions(i, 1)
+	}
+	for _, open := range opening { // by now it is known what is read for whom
+		if err := open(); err != nil {
+			return fs, err
 		}
 	}
 	return fs, nil
+}
+
+// follow looks among the feeds before f for one that reads the same source, and if there is one leaves the reading to it.
+func (f *feed) follow(before []*feed) bool {
+	for _, l := range before {
+		if l.scan.Rel.OID == f.scan.Rel.OID && l.leader == nil {
+			f.leader = l
+			l.followers = append(l.followers, f)
+			return true
+		}
+	}
+	return false
+}
+
+// readColumns gives the columns that f reads for itself and its followers, and tells each where its own are among them.
+func (f *feed) readColumns(alloc vec.Allocator) []int {
+	if f.followers == nil {
+		return f.scan.Cols
+	}
+	all := append([]*feed{f}, f.followers...)
+	var read []int
+	for _, x := range all {
+		read = append(read, x.scan.Cols...)
+	}
+	slices.Sort(read)
+	read = slices.Compact(read)
+	for _, x := range all {
+		x.columns = make([]int, len(x.scan.Cols))
+		for i, c := range x.scan.Cols {
+			x.columns[i] = slices.Index(read, c)
+		}
+	}
+	fields := f.scan.Rel.Fields().Fields
+	schema := &vec.Schema{}
+	for _, c := range read {
+		schema.Fields = append(schema.Fields, fields[c])
+	}
+	f.builder.Release()
+	f.builder = vec.NewBuilder(alloc, schema)
+	return read
 }
 
 // connectorConfig gives what a connector needs to know of a relation, all columns projected.
@@ -97,6 +154,10 @@ func (f *feed) setPartitions() {
 	if n := f.src.Partitions(); n != f.parts {
 		f.parts = n
 		f.graph.SetPartitions(f.input, n)
+		for _, x := range f.followers {
+			x.parts = n
+			x.graph.SetPartitions(x.input, n)
+		}
 	}
 }
 
@@ -131,7 +192,25 @@ func (f *feed) flush(partition int) error {
 	}
 	b := f.builder.Finish()
 	defer b.Release()
-	return f.graph.Push(f.input, partition, b)
+	if f.followers == nil {
+		return f.graph.Push(f.input, partition, b)
+	}
+	if err := f.pushColumns(partition, b); err != nil {
+		return err
+	}
+	for _, x := range f.followers {
+		if err := x.pushColumns(partition, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pushColumns pushes f's columns of a batch that was read for several feeds.
+func (f *feed) pushColumns(partition int, b *vec.Batch) error {
+	p := b.Project(f.schema, f.columns)
+	defer p.Release()
+	return f.graph.Push(f.input, partition, p)
 }
 
 // pushChanges pushes changes of the relation, which hold all its columns.
@@ -181,6 +260,11 @@ func (f *feed) end() error {
 	f.ended = true
 	for p := range f.parts {
 		if err := f.graph.Advance(f.input, p, exec.Mark{W: vec.MaxTime}); err != nil {
+			return err
+		}
+	}
+	for _, x := range f.followers {
+		if err := x.end(); err != nil {
 			return err
 		}
 	}
@@ -247,7 +331,7 @@ func endIdle(fs []*feed) (all bool, err error) {
 		if f.ended {
 			continue
 		}
-		if f.src != nil || f.changes || f.rows != nil {
+		if f.src != nil || f.leader != nil || f.changes || f.rows != nil {
 			all = false
 			continue
 		}
