@@ -40,7 +40,11 @@ func (e *Engine) recordRowError(rel *catalog.Relation, err error, b *vec.Batch, 
 			obj[f.Name] = string(types.AppendText(nil, &env, f.Type, d))
 		}
 	}
-	data, _ := json.Marshal(obj)
+	raw, _ := json.Marshal(obj)
+	data := string(raw)
+	if d, err := types.ParseText(&env, types.JSONB, data); err == nil { // in jsonb's own spelling
+		data = d.(string)
+	}
 	pe := pgerr.From(err)
 	l := &e.rowErrors
 	l.mu.Lock()
@@ -48,7 +52,7 @@ func (e *Engine) recordRowError(rel *catalog.Relation, err error, b *vec.Batch, 
 	if l.rows == nil {
 		l.rows = map[uint32][]rowErrorEntry{}
 	}
-	es := append(l.rows[rel.OID], rowErrorEntry{at: e.clock(), code: pe.Code, text: pe.Message, data: string(data)})
+	es := append(l.rows[rel.OID], rowErrorEntry{at: e.clock(), code: pe.Code, text: pe.Message, data: data})
 	if len(es) > maxRowErrors {
 		es = es[len(es)-maxRowErrors:]
 	}

@@ -72,8 +72,13 @@ func (s *Session) show(x *ast.Show) (Portal, error) {
 			rows = append(rows, []string{settings[i].name, v, settings[i].desc})
 		}
 	case name == "jobs":
+		info := &sessionInfo{s: s, cat: s.e.Catalog()}
 		for _, j := range s.e.jobStates() {
-			rows = append(rows, []string{j.view, j.state, fmt.Sprint(j.changes), j.err})
+			view, ok := info.RegName(types.Regclass, j.oid)
+			if !ok {
+				view = j.view
+			}
+			rows = append(rows, []string{view, j.state, fmt.Sprint(j.changes), j.err})
 		}
 	default:
 		v, ok := s.vars.get(settingName(name))

@@ -45,7 +45,7 @@ func (b *binder) pushDown(r lrel, conds []Expr) lrel {
 		}
 		return above(&lProject{b.pushDown(r.in, down), r.items}, stay)
 	case *lJoin:
-		return b.pushJoin(r, conds)
+		return b.pushJoin(b.orderJoins(r, conds), conds)
 	case *lAgg:
 		keys := setOf(r.keys...)
 		var down, stay []Expr
