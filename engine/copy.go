@@ -54,7 +54,7 @@ func (s *Session) copyPortal(ctx context.Context, x *ast.Copy, st *Statement, ar
 			WithHint("Use COPY .. FROM STDIN or TO STDOUT, psql's \\copy, or a source with connector = 'file'.").At(x.Pos)
 	}
 	if !x.From {
-		f, err := copyFormat(x, st.query.Columns, nil)
+		f, err := copyFormat(x, st.query.Columns)
 		if err != nil {
 			return nil, err
 		}
@@ -68,7 +68,7 @@ func (s *Session) copyPortal(ctx context.Context, x *ast.Copy, st *Statement, ar
 }
 
 // copyFormat gives COPY's options with their defaults, and checks them. fields are the columns copied.
-func copyFormat(x *ast.Copy, fields []vec.Field, err error) (*CopyFormat, error) {
+func copyFormat(x *ast.Copy, fields []vec.Field) (*CopyFormat, error) {
 	f := &CopyFormat{Format: x.Format, Delimiter: '\t', Null: `\N`, Quote: '"'}
 	if f.Format == "" {
 		f.Format = "text"
@@ -134,6 +134,7 @@ func copyFormat(x *ast.Copy, fields []vec.Field, err error) (*CopyFormat, error)
 		}
 		return out, nil
 	}
+	var err error
 	if f.ForceQuote, err = mark(x.ForceQuote); err != nil {
 		return nil, err
 	}
@@ -222,7 +223,7 @@ func (s *Session) newCopyIn(ctx context.Context, x *ast.Copy) (*CopyIn, error) {
 	for _, i := range cols {
 		c.fields = append(c.fields, all[i])
 	}
-	if c.format, err = copyFormat(x, c.fields, nil); err != nil {
+	if c.format, err = copyFormat(x, c.fields); err != nil {
 		return nil, err
 	}
 	if c.maker, err = s.newRowMaker(ctx, rel, cols); err != nil {

@@ -193,8 +193,6 @@ func (e *Engine) snapshotsLocked(oids []uint32) map[uint32]*state.TableSnapshot 
 	return out
 }
 
-func (e *Engine) setCatalog(c *catalog.Snapshot) { e.cat = c }
-
 // optionMap gives the WITH options of a relation by name.
 func optionMap(r *catalog.Relation) map[string]string {
 	m := make(map[string]string, len(r.Options))

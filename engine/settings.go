@@ -75,7 +75,6 @@ type vars struct {
 	defaults map[string]string // from the startup packet
 	values   map[string]string
 	local    map[string]string // values to restore at the end of the transaction
-	custom   map[string]bool
 	changed  map[string]bool
 	env      types.Env
 }

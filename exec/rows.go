@@ -265,13 +265,6 @@ func (s *rowStore) kill(r rowRef) {
 	s.dead++
 }
 
-// revive takes a kill back.
-func (s *rowStore) revive(r rowRef) {
-	s.blocks[r>>blockBits].live++
-	s.live++
-	s.dead--
-}
-
 // drop frees a block with all its rows.
 func (s *rowStore) drop(at int) {
 	b := s.blocks[at]

@@ -84,8 +84,7 @@ func TestTableBag(t *testing.T) {
 	if tb.Len() != 3 || snap.Len() != 5 {
 		t.Fatal(tb.Len(), snap.Len())
 	}
-	err := tb.Apply(del)
-	if err = tb.Apply(del); pgerr.Code(err) != pgerr.InternalError {
+	if err := tb.Apply(del); pgerr.Code(err) != pgerr.InternalError {
 		t.Fatal(err)
 	}
 	if n := len(scanAll(t, a, tb.Snapshot().Scan(nil), testSchema, 100)); n != int(tb.Len()) {

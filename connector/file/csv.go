@@ -22,8 +22,7 @@ type csvReader struct {
 	f      *os.File
 	split  *format.Delimited
 	buf    []byte
-	base   int64 // file offset of the splitter's first buffered byte, kept by position
-	read_  int64 // bytes given to the splitter so far
+	given  int64 // bytes given to the splitter so far
 	lines  int64 // lines before the part read here
 	header bool
 	order  []int // field of each wanted column
@@ -58,7 +57,7 @@ func openCSV(s *source, path string, at, line int64) (reader, error) {
 			f.Close()
 			return nil, fileError(path, err)
 		}
-		r.split, r.read_, r.lines, r.header = r.newSplit(), at, line, false
+		r.split, r.given, r.lines, r.header = r.newSplit(), at, line, false
 	}
 	return r, nil
 }
@@ -117,7 +116,7 @@ func (r *csvReader) fill() error {
 	n, err := r.f.Read(r.buf)
 	if n > 0 {
 		r.split.Write(r.buf[:n])
-		r.read_ += int64(n)
+		r.given += int64(n)
 	}
 	if err == io.EOF {
 		r.eof = true
@@ -138,7 +137,7 @@ func (r *csvReader) fill() error {
 func (r *csvReader) line() int64 { return r.lines + int64(r.split.Line()) }
 
 func (r *csvReader) position() (int64, int64) {
-	return r.read_ - int64(r.split.Buffered()), r.line()
+	return r.given - int64(r.split.Buffered()), r.line()
 }
 
 func (r *csvReader) close() error { return r.f.Close() }

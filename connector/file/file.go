@@ -291,15 +291,14 @@ type reader interface {
 
 type source struct {
 	settings
-	cfg     *connector.Config
-	want    []wanted
-	names   []string // in the file, of all declared columns
-	files   []string
-	next    int // of files to open
-	pos     position
-	cur     reader
-	listed  time.Time
-	drained bool // cur had nothing more at the last poll
+	cfg    *connector.Config
+	want   []wanted
+	names  []string // in the file, of all declared columns
+	files  []string
+	next   int // of files to open
+	pos    position
+	cur    reader
+	listed time.Time
 }
 
 // skipTo goes to the file of the offset; files before it have been read.

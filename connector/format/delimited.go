@@ -11,18 +11,18 @@ import (
 // Delimited splits COPY's text and csv formats into records and fields, as
 // PostgreSQL 15 does. Feed it bytes with Write, take records with Next.
 type Delimited struct {
-	CSV              bool
-	Delim            byte
-	Quote, Escape    byte   // csv
-	Null             []byte // the text that stands for NULL
-	buf              []byte
-	at               int
-	ended            bool // no more bytes will come
-	done             bool // end-of-data marker or end seen
-	line             int
-	fields           []Field
-	scratch          []byte
-	start, scratchAt int
+	CSV           bool
+	Delim         byte
+	Quote, Escape byte   // csv
+	Null          []byte // the text that stands for NULL
+	buf           []byte
+	at            int
+	ended         bool // no more bytes will come
+	done          bool // end-of-data marker or end seen
+	line          int
+	fields        []Field
+	scratch       []byte
+	start         int
 }
 
 // Field is one value of a record. Bytes are valid until the next call of Next or Write.

@@ -135,12 +135,6 @@ func nextPerson(e int64, r uint64) int64 {
 	return people - active + below(r, active+idLead)
 }
 
-func nextAuction(e int64, r uint64) int64 {
-	last := lastAuction(e)
-	least := max(last-inFlight, 0)
-	return least + below(r, last-least+1+idLead)
-}
-
 func (g *generator) bidPrice(e int64) int64 { return price(g.draw(e, drawPrice)) }
 
 // filler says how long the filler of a row is: from least up to, not including, least+spread bytes.
