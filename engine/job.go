@@ -162,7 +162,7 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 	}
 	if j.timed {
 		var p bool
-		if p, more, wait, err = pollAll(ctx, j.feeds, deadline); err != nil {
+		if p, more, wait, err = pollAll(ctx, j.feeds, deadline, nil); err != nil {
 			return false, 0
 		}
 		pushed = pushed || p

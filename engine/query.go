@@ -285,7 +285,7 @@ func (p *queryPortal) follow(ctx context.Context) error {
 			return p.graph.Tick(exec.Tick{Epoch: p.epoch, Now: p.now})
 		}
 	}
-	pushed, more, wait, err := pollAll(ctx, p.feeds, time.Now().Add(stepBudget))
+	pushed, more, wait, err := pollAll(ctx, p.feeds, time.Now().Add(stepBudget), p.out)
 	if err != nil {
 		return err
 	}
