@@ -7,9 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"streamsql/engine"
+	"streamsql/internal/bench"
 )
 
 // The exit codes.
@@ -25,6 +27,7 @@ const usage = `Usage:
   streamsql run FILE [--format FORMAT]  run the statements of a file ("-" is standard input)
   streamsql serve [--listen ADDR]       serve PostgreSQL clients
   streamsql demo [--for DURATION]       a live view over generated auctions, with a server for psql
+  streamsql bench nexmark [FLAGS]       events a second of Nexmark queries, beside hand-written loops
   streamsql version
 
 "streamsql COMMAND --help" tells the flags of a command.
@@ -55,6 +58,8 @@ func run(args []string, io streams) int {
 		return serve(args[1:], io)
 	case "demo":
 		return demo(args[1:], io)
+	case "bench":
+		return bench.Main(args[1:], io.out, io.err)
 	case "version", "--version", "-version":
 		fmt.Fprintln(io.out, version())
 		return exitOK
@@ -104,9 +109,9 @@ func parse(f *flag.FlagSet, args []string, n int) (operands []string, code int, 
 	return operands, exitOK, true
 }
 
-// open starts an engine.
-func open(dataDir string, io streams) (*engine.Engine, bool) {
-	e, err := engine.Open(engine.Options{DataDir: dataDir})
+// open starts an engine. log may be nil.
+func open(dataDir string, log *slog.Logger, io streams) (*engine.Engine, bool) {
+	e, err := engine.Open(engine.Options{DataDir: dataDir, Log: log})
 	if err != nil {
 		printError(io.err, "", "", err)
 		return nil, false

@@ -22,7 +22,7 @@ func repl(args []string, io streams) int {
 	if !checkFormat(*format, io) {
 		return exitUsage
 	}
-	e, ok := open(*data, io)
+	e, ok := open(*data, nil, io)
 	if !ok {
 		return exitError
 	}

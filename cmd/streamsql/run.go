@@ -69,7 +69,7 @@ func runScripts(scripts, names []string, format, data string, io streams) int {
 	if !checkFormat(format, io) {
 		return exitUsage
 	}
-	e, ok := open(data, io)
+	e, ok := open(data, nil, io)
 	if !ok {
 		return exitError
 	}

@@ -22,6 +22,9 @@ func serve(args []string, io streams) int {
 	if _, code, ok := parse(f, args, 0); !ok {
 		return code
 	}
+	// Signals are taken before anyone can connect, so that every stop is a graceful one.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	ln, err := net.Listen("tcp", *listen)
 	if err != nil {
 		fmt.Fprintf(io.err, "streamsql: %v\n", err)
@@ -33,19 +36,19 @@ func serve(args []string, io streams) int {
 			"Listen on 127.0.0.1, or say --insecure if the network is safe.\n", *listen)
 		return exitUsage
 	}
-	e, ok := open(*data, io)
+	log := slog.New(slog.NewTextHandler(io.err, nil))
+	e, ok := open(*data, log, io)
 	if !ok {
 		_ = ln.Close()
 		return exitError
 	}
 	defer e.Close()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	fmt.Fprintf(io.out, "listening on %s\n", ln.Addr())
 	if *data == "" {
 		fmt.Fprintln(io.out, "everything is kept in memory and lost at the end")
+	} else {
+		fmt.Fprintf(io.out, "tables and definitions are kept in %s; views are computed anew at a restart\n", *data)
 	}
-	log := slog.New(slog.NewTextHandler(io.err, nil))
 	if err := wire.Serve(ctx, ln, e, wire.Options{MaxConnections: *connections, Log: log}); err != nil {
 		fmt.Fprintf(io.err, "streamsql: %v\n", err)
 		return exitError
