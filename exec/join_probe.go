@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"slices"
+
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
@@ -27,6 +29,9 @@ func (j *joinOp) probe() error {
 	}
 	for i := range n {
 		if j.class != nil && j.class[i] != rowJoins {
+			continue
+		}
+		if !j.candidates(i) {
 			continue
 		}
 		lo, hi := vec.MinTime, vec.MaxTime
@@ -58,6 +63,16 @@ func (j *joinOp) probe() error {
 		}
 	}
 	return j.flushPairs(n-1, true)
+}
+
+// candidates reports whether row i may pair with rows of some bucket: most rows of a selective join do not.
+func (j *joinOp) candidates(i int) bool {
+	for k := range j.look {
+		if l := &j.look[k]; l.ids == nil || l.scan || l.ids[i] != NoGroup {
+			return true
+		}
+	}
+	return false
 }
 
 // probeOne is probe where all rows of the other side are in one index and none is dead.
@@ -106,7 +121,15 @@ func (j *joinOp) lookup() {
 		return
 	}
 	var lo, hi vec.Time
-	if j.timed {
+	switch {
+	case !j.timed:
+	case j.class == nil && j.b.W == nil && j.b.N > 0: // bounds grow with the time
+		least, most := slices.Min(j.times), slices.Max(j.times)
+		if j.ctx.Continuous {
+			least = max(least, o.final)
+		}
+		lo, hi = satAdd(least, -o.shift), satAdd(most, s.shift)
+	default:
 		lo, hi = vec.MaxTime, vec.MinTime
 		for i := range j.b.N {
 			if j.class != nil && j.class[i] != rowJoins {
