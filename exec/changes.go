@@ -2,6 +2,7 @@ package exec
 
 import (
 	"slices"
+	"unsafe"
 
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
@@ -148,12 +149,13 @@ func (c *changes) restore(r *state.Reader) {
 	}
 }
 
-// netter finds the net effect of changes: equal rows that come and go cancel out. NULLs
-// are equal, as are -0 and 0.
+// netter finds the net effect of changes: rows of the same representation that come and go cancel
+// out. 1.0 does not cancel 1.00, nor -0 cancel 0, as whoever folds the log would see another row.
 type netter struct {
 	alloc vec.Allocator
 	in    *vec.Schema
 	rows  Groups
+	exact []vec.Vec // the columns as interned
 	ids   []uint32
 	count []int32
 	last  [][2]int32 // by id: its last delete and insert
@@ -169,6 +171,36 @@ type netter struct {
 	lone, fresh []int32
 	pairs       [][2]int32
 	base        int // rows left by the last shrink
+}
+
+// exactType gives a type whose equality is that of the representation of values of t.
+func exactType(t types.T) types.T {
+	switch t.Kind() {
+	case types.KindFloat32:
+		return types.Int4
+	case types.KindFloat64:
+		return types.Int8
+	case types.KindFixed16:
+		return types.UUID
+	case types.KindString:
+		return types.Text
+	case types.KindBytes:
+		return types.Bytea
+	}
+	return t
+}
+
+// exactly gives a view of v as a column of its exactType.
+func exactly(v *vec.Vec) vec.Vec {
+	out := vec.Vec{Kind: v.Kind, N: v.N, Const: v.Const, Valid: v.Valid, Bools: v.Bools,
+		I16: v.I16, I32: v.I32, I64: v.I64, F16: v.F16, Off: v.Off, Data: v.Data}
+	switch v.Kind {
+	case types.KindFloat32:
+		out.Kind, out.I32 = types.KindInt32, unsafe.Slice((*int32)(unsafe.Pointer(unsafe.SliceData(v.F32))), len(v.F32))
+	case types.KindFloat64:
+		out.Kind, out.I64 = types.KindInt64, unsafe.Slice((*int64)(unsafe.Pointer(unsafe.SliceData(v.F64))), len(v.F64))
+	}
+	return out
 }
 
 func (n *netter) init(a vec.Allocator, s *vec.Schema) {
@@ -192,13 +224,17 @@ func (n *netter) run(c *changes) {
 	if n.rows == nil {
 		ts := make([]types.T, n.in.Len())
 		for i := range ts {
-			ts[i] = n.in.Fields[i].Type
+			ts[i] = exactType(n.in.Fields[i].Type)
 		}
 		n.rows = NewGroups(n.alloc, ts)
 	}
 	n.rows.Reset()
 	n.ids = slices.Grow(n.ids[:0], rows)[:rows]
-	n.rows.Intern(c.cols, n.ids)
+	n.exact = n.exact[:0]
+	for i := range c.cols {
+		n.exact = append(n.exact, exactly(&c.cols[i]))
+	}
+	n.rows.Intern(n.exact, n.ids)
 	k := n.rows.Len()
 	n.count = slices.Grow(n.count[:0], k)[:k]
 	n.last = slices.Grow(n.last[:0], k)[:k]

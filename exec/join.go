@@ -1,11 +1,8 @@
 package exec
 
 import (
-	"slices"
-
 	"streamsql/internal/fn"
 	"streamsql/internal/pgerr"
-	"streamsql/internal/types"
 	"streamsql/internal/vec"
 	"streamsql/sql/planner"
 )
@@ -15,8 +12,8 @@ import (
 // of the other side can match any more are not kept.
 //
 // A padded row (of an outer join; in an anti join: a left row without a match) is sent at once and
-// taken back by the first match, unless it can be known when no match will come: in
-// a snapshot, and where times bound the matches. Then it is sent once, when that is certain.
+// taken back by the first match, so that the result is the query's at every tick. Where rows are final
+// (a snapshot, or OnClose with times that bound the matches) it is sent once, when no match can come any more.
 type joinOp struct {
 	n     *planner.Join
 	ctx   *Context
@@ -114,7 +111,7 @@ func (j *joinOp) Open(ctx *Context, out Output) error {
 		l.width = max((bound.Hi-bound.Lo)/4, 1)
 		r.width = l.width
 	}
-	j.deferPad = !ctx.Continuous || j.timed
+	j.deferPad = !ctx.Continuous || j.timed && n.OnClose
 	if j.half {
 		j.keyed = newHalfJoin(j)
 	}
@@ -214,13 +211,9 @@ func (j *joinOp) classify(s *joinSide, b *vec.Batch) error {
 		return nil
 	}
 	o := j.sides[1-j.own]
-	v := &s.views[s.timeCol]
-	if v.Kind == types.KindInt64 && v.Valid == nil && b.W == nil {
-		j.times = v.I64[:b.N]
-		return nil
-	}
 	j.timeMem = growSide(j.timeMem[:0], 0, b.N)
 	j.times = j.timeMem
+	v := &s.views[s.timeCol]
 	for i := range b.N {
 		if v.IsNull(i) {
 			mark(i, rowAlone)
@@ -266,12 +259,8 @@ func (j *joinOp) keep(s *joinSide, b *vec.Batch) {
 	}
 	if !s.retracts {
 		all := true
-		if j.class == nil && j.timed && j.ctx.Continuous {
-			all = satAdd(slices.Min(j.times), s.shift) >= s.final
-		} else {
-			for i := 0; i < b.N && all; i++ {
-				all = stored(i)
-			}
+		for i := 0; i < b.N && all; i++ {
+			all = stored(i)
 		}
 		if all {
 			s.insertRows(b, s.views, nil, j.matched, j.times)
@@ -395,7 +384,7 @@ func (j *joinOp) finalize() error {
 		if j.sides[1-i].ended {
 			continue // everything went when it ended
 		}
-		if s.pad {
+		if s.pad && j.deferPad {
 			if err := j.padPending(i, w); err != nil {
 				return err
 			}
@@ -436,7 +425,7 @@ func (j *joinOp) padPending(side int, w vec.Time) error {
 					continue // sent before
 				}
 				if w != vec.MaxTime && satAdd(t, s.shift) >= w {
-					blk.pending = min(blk.pending, t)
+					blk.pending = min(blk.pending, t, vec.MaxTime-1)
 					continue
 				}
 			}

@@ -253,7 +253,7 @@ func (s *joinSide) noteTimes(at, row int, times []vec.Time, sel []int32, matched
 		t := times[i]
 		blk.minT, blk.maxT = min(blk.minT, t), max(blk.maxT, t)
 		if s.pad {
-			blk.pending = min(blk.pending, t)
+			blk.pending = min(blk.pending, t, vec.MaxTime-1) // MaxTime, infinity, would say that none is
 		}
 	}
 }
@@ -279,7 +279,7 @@ func (s *joinSide) insertRow(cols []vec.Vec, i int, h uint64, matched int32, t v
 	blk := s.store.blocks[at]
 	if timed {
 		blk.minT, blk.maxT = min(blk.minT, t), max(blk.maxT, t)
-		blk.pending = min(blk.pending, t)
+		blk.pending = min(blk.pending, t, vec.MaxTime-1)
 	} else {
 		blk.pending = vec.MinTime
 	}

@@ -29,6 +29,7 @@ func (c joinCase) String() string {
 
 func (c joinCase) node(l, r *rowLeaf) *planner.Join {
 	n := &planner.Join{Type: c.typ, Left: l, Right: r, NullAware: c.nullAware, Interval: c.bound}
+	n.OnClose = c.bound != nil || c.window
 	for k := range c.keys {
 		n.LeftKeys, n.RightKeys = append(n.LeftKeys, k), append(n.RightKeys, k)
 		n.NullSafe = append(n.NullSafe, c.nullSafe)
