@@ -1,8 +1,11 @@
 package exec
 
 import (
+	"slices"
+
 	"streamsql/internal/fn"
 	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
 	"streamsql/internal/vec"
 	"streamsql/sql/planner"
 )
@@ -211,9 +214,13 @@ func (j *joinOp) classify(s *joinSide, b *vec.Batch) error {
 		return nil
 	}
 	o := j.sides[1-j.own]
+	v := &s.views[s.timeCol]
+	if v.Kind == types.KindInt64 && v.Valid == nil && b.W == nil {
+		j.times = v.I64[:b.N]
+		return nil
+	}
 	j.timeMem = growSide(j.timeMem[:0], 0, b.N)
 	j.times = j.timeMem
-	v := &s.views[s.timeCol]
 	for i := range b.N {
 		if v.IsNull(i) {
 			mark(i, rowAlone)
@@ -259,8 +266,12 @@ func (j *joinOp) keep(s *joinSide, b *vec.Batch) {
 	}
 	if !s.retracts {
 		all := true
-		for i := 0; i < b.N && all; i++ {
-			all = stored(i)
+		if j.class == nil && j.timed && j.ctx.Continuous {
+			all = satAdd(slices.Min(j.times), s.shift) >= s.final
+		} else {
+			for i := 0; i < b.N && all; i++ {
+				all = stored(i)
+			}
 		}
 		if all {
 			s.insertRows(b, s.views, nil, j.matched, j.times)
