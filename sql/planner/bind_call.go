@@ -124,7 +124,7 @@ func (b *binder) call(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 	case e.Filter != nil:
 		what = "FILTER specified, but %s is not an aggregate function"
 	}
-	if what != "" {
+	if what != "" && len(fn.Lookup(name)) > 0 {
 		return nil, pgerr.New(pgerr.WrongObjectType, "%s", strings.ReplaceAll(what, "%s", name)).At(e.Pos)
 	}
 	args, argPos, err := b.callArgs(c, e, name)
