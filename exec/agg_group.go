@@ -2,7 +2,6 @@ package exec
 
 import (
 	"bytes"
-	"math"
 	"slices"
 
 	"streamsql/internal/fn"
@@ -472,27 +471,54 @@ type intKey struct {
 	id uint32
 }
 
-// sortByInt gives ids in the order of the integers of v: a radix sort over the bytes in which they differ.
+// sortByInt gives ids in the order of the integers of v.
 func sortByInt(v *vec.Vec, ids []uint32) []uint32 {
-	n := len(ids)
-	a, b := make([]intKey, n), make([]intKey, n)
-	low := int64(math.MaxInt64)
-	at := func(i int) int64 { return v.I64[i] }
 	if v.Kind == types.KindInt32 {
-		at = func(i int) int64 { return int64(v.I32[i]) }
+		return sortInts(v.I32[:len(ids)], ids)
 	}
-	for i := range n {
-		low = min(low, at(i))
+	return sortInts(v.I64[:len(ids)], ids)
+}
+
+func sortInts[E int32 | int64](vals []E, ids []uint32) []uint32 {
+	if len(ids) == 0 {
+		return nil
 	}
-	top := uint64(0)
-	for i, id := range ids {
-		a[i] = intKey{uint64(at(i) - low), id} // wraps to the right unsigned distance
-		top = max(top, a[i].k)
-	}
-	if top < uint64(4*n)+1024 {
-		if out := placeByInt(a, top); out != nil {
+	low := int64(slices.Min(vals))
+	top := uint64(int64(slices.Max(vals)) - low) // wraps to the right unsigned distance
+	if top < uint64(4*len(ids))+1024 {
+		if out := placeInts(vals, ids, low, top); out != nil {
 			return out
 		}
+	}
+	return radixInts(vals, ids, low, top)
+}
+
+// placeInts sorts integers from low to low+top, of which a good part is there, by putting
+// each in its place. It gives nil if two are equal, which the keys of groups never are.
+func placeInts[E int32 | int64](vals []E, ids []uint32, low int64, top uint64) []uint32 {
+	places := make([]uint32, top+1) // the id plus one
+	for i, x := range vals {
+		p := &places[uint64(int64(x)-low)]
+		if *p != 0 {
+			return nil
+		}
+		*p = ids[i] + 1
+	}
+	n := 0
+	for _, id := range places {
+		places[n] = id - 1
+		if id != 0 {
+			n++
+		}
+	}
+	return places[:n]
+}
+
+// radixInts sorts integers from low to low+top, equal ones by their place, over the bytes in which they differ.
+func radixInts[E int32 | int64](vals []E, ids []uint32, low int64, top uint64) []uint32 {
+	a, b := make([]intKey, len(ids)), make([]intKey, len(ids))
+	for i, id := range ids {
+		a[i] = intKey{uint64(int64(vals[i]) - low), id}
 	}
 	for shift := uint(0); shift < 64 && top>>shift > 0; shift += 8 {
 		var count [257]int
@@ -509,28 +535,9 @@ func sortByInt(v *vec.Vec, ids []uint32) []uint32 {
 		}
 		a, b = b, a
 	}
-	out := make([]uint32, n)
+	out := make([]uint32, len(ids))
 	for i := range a {
 		out[i] = a[i].id
-	}
-	return out
-}
-
-// placeByInt sorts keys up to top, of which most are there, by putting each in its
-// place. It gives nil if two keys are equal, which those of groups never are.
-func placeByInt(keys []intKey, top uint64) []uint32 {
-	places := make([]uint32, top+1) // the id plus one
-	for _, k := range keys {
-		if places[k.k] != 0 {
-			return nil
-		}
-		places[k.k] = k.id + 1
-	}
-	out := places[:0]
-	for _, id := range places {
-		if id != 0 {
-			out = append(out, id-1)
-		}
 	}
 	return out
 }

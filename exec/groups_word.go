@@ -54,6 +54,7 @@ type wordGroups struct {
 	ids   idPool
 	null  uint32 // id of the NULL group
 	words []uint64
+	rest  []int32
 }
 
 func (g *wordGroups) Reset() {
@@ -98,25 +99,24 @@ func (g *wordGroups) Intern(cols []vec.Vec, ids []uint32) {
 		}
 		return
 	}
+	// Most keys are in the slot where they belong: those are found without a branch that could be mispredicted.
 	slots := g.slots.s
 	mask := uint64(len(slots) - 1)
 	ids = ids[:len(keys)]
+	if cap(g.rest) < len(keys) {
+		g.rest = make([]int32, max(len(keys), vec.MaxRows))
+	}
+	rest, n := g.rest[:len(keys)], 0
 	for i, k := range keys {
-		p := hashWord(k)
-		for {
-			s := &slots[p&mask]
-			if s.key == k && s.id != 0 {
-				ids[i] = uint32(s.id - 1)
-				break
-			}
-			if s.id == 0 {
-				ids[i] = g.insert(k)
-				slots = g.slots.s
-				mask = uint64(len(slots) - 1)
-				break
-			}
-			p++
-		}
+		s := &slots[hashWord(k)&mask]
+		ids[i] = uint32(s.id - 1)
+		rest[n] = int32(i)
+		// An empty slot is a key that is not there, whatever it holds.
+		differs := (s.key ^ k) | (s.id-1)>>63
+		n += int((differs | -differs) >> 63)
+	}
+	for _, i := range rest[:n] {
+		ids[i] = g.intern(keys[i])
 	}
 }
 
