@@ -51,6 +51,7 @@ var typeIOs = map[string]typeIO{
 	"numeric":            {{1701, "numeric_in"}, {1702, "numeric_out"}, {2460, "numeric_recv"}, {2461, "numeric_send"}, {2917, "numerictypmodin"}, {2918, "numerictypmodout"}},
 	"regprocedure":       {{2212, "regprocedurein"}, {2213, "regprocedureout"}, {2446, "regprocedurerecv"}, {2447, "regproceduresend"}, {}, {}},
 	"regoper":            {{2214, "regoperin"}, {2215, "regoperout"}, {2448, "regoperrecv"}, {2449, "regopersend"}, {}, {}},
+	"regoperator":        {{2216, "regoperatorin"}, {2217, "regoperatorout"}, {2450, "regoperatorrecv"}, {2451, "regoperatorsend"}, {}, {}},
 	"regclass":           {{2218, "regclassin"}, {2219, "regclassout"}, {2452, "regclassrecv"}, {2453, "regclasssend"}, {}, {}},
 	"regtype":            {{2220, "regtypein"}, {2221, "regtypeout"}, {2454, "regtyperecv"}, {2455, "regtypesend"}, {}, {}},
 	"record":             {{2290, "record_in"}, {2291, "record_out"}, {2402, "record_recv"}, {2403, "record_send"}, {}, {}},
@@ -58,6 +59,8 @@ var typeIOs = map[string]typeIO{
 	"any":                {{2294, "any_in"}, {2295, "any_out"}, {}, {}, {}, {}},
 	"anyarray":           {{2296, "anyarray_in"}, {2297, "anyarray_out"}, {2502, "anyarray_recv"}, {2503, "anyarray_send"}, {}, {}},
 	"void":               {{2298, "void_in"}, {2299, "void_out"}, {3120, "void_recv"}, {3121, "void_send"}, {}, {}},
+	"trigger":            {{2300, "trigger_in"}, {2301, "trigger_out"}, {}, {}, {}, {}},
+	"internal":           {{2304, "internal_in"}, {2305, "internal_out"}, {}, {}, {}, {}},
 	"anyelement":         {{2312, "anyelement_in"}, {2313, "anyelement_out"}, {}, {}, {}, {}},
 	"anynonarray":        {{2777, "anynonarray_in"}, {2778, "anynonarray_out"}, {}, {}, {}, {}},
 	"anycompatible":      {{5086, "anycompatible_in"}, {5087, "anycompatible_out"}, {}, {}, {}, {}},
@@ -68,5 +71,4 @@ var typeIOs = map[string]typeIO{
 	"regnamespace":       {{4084, "regnamespacein"}, {4085, "regnamespaceout"}, {4087, "regnamespacerecv"}, {4088, "regnamespacesend"}, {}, {}},
 	"regrole":            {{4098, "regrolein"}, {4092, "regroleout"}, {4094, "regrolerecv"}, {4095, "regrolesend"}, {}, {}},
 	"regcollation":       {{4193, "regcollationin"}, {4194, "regcollationout"}, {4196, "regcollationrecv"}, {4197, "regcollationsend"}, {}, {}},
-	"trigger":            {{2300, "trigger_in"}, {2301, "trigger_out"}, {}, {}, {}, {}},
 }

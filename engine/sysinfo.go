@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -125,6 +126,30 @@ func (i *sessionInfo) RegLookup(kind types.T, name string) (uint32, error) {
 			return ops[0].OID, nil
 		}
 		return 0, pgerr.New(pgerr.AmbiguousFunction, "more than one operator named %s", name)
+	case types.OIDRegoperator:
+		symbol, list, _ := strings.Cut(base, "(")
+		list, typed := strings.CutSuffix(strings.TrimSpace(list), ")")
+		left, right, two := strings.Cut(list, ",")
+		if !typed || !two {
+			return 0, pgerr.New(pgerr.InvalidTextRepresentation, "expected a left parenthesis")
+		}
+		var args []uint32
+		for _, t := range []string{left, right} {
+			if strings.EqualFold(strings.TrimSpace(t), "none") {
+				continue
+			}
+			oid, err := i.RegLookup(types.Regtype, t)
+			if err != nil {
+				return 0, err
+			}
+			args = append(args, oid)
+		}
+		for _, f := range fn.LookupOp(strings.TrimSpace(symbol)) {
+			if slices.EqualFunc(f.Args, args, func(t types.T, oid uint32) bool { return t.OID == oid }) {
+				return f.OID, nil
+			}
+		}
+		return 0, pgerr.New(pgerr.UndefinedFunction, "operator does not exist: %s", name)
 	case types.OIDRegcollation:
 		for oid, n := range catalog.Collations {
 			if n == base {
@@ -178,11 +203,19 @@ func (i *sessionInfo) RegName(kind types.T, oid uint32) (string, bool) {
 	case types.OIDRegprocedure:
 		_, signature, ok := catalog.ProcName(oid)
 		return signature, ok
-	case types.OIDRegoper:
+	case types.OIDRegoper, types.OIDRegoperator:
 		for _, f := range fn.AllOps() {
-			if f.OID == oid {
+			if f.OID != oid {
+				continue
+			}
+			if kind.OID == types.OIDRegoper {
 				return f.Name, true
 			}
+			left, right := "NONE", f.Args[len(f.Args)-1].Format()
+			if len(f.Args) == 2 {
+				left = f.Args[0].Format()
+			}
+			return f.Name + "(" + left + "," + right + ")", true
 		}
 	case types.OIDRegcollation:
 		if n, ok := catalog.Collations[oid]; ok {

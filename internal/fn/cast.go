@@ -123,7 +123,7 @@ func formatDatum(c *Ctx, t types.T, d types.Datum) string {
 
 func isReg(t types.T) bool {
 	switch t.OID {
-	case types.OIDRegclass, types.OIDRegtype, types.OIDRegproc, types.OIDRegprocedure, types.OIDRegoper,
+	case types.OIDRegclass, types.OIDRegtype, types.OIDRegproc, types.OIDRegprocedure, types.OIDRegoper, types.OIDRegoperator,
 		types.OIDRegnamespace, types.OIDRegrole, types.OIDRegcollation:
 		return true
 	}
@@ -548,7 +548,7 @@ func init() {
 	defCast("varchar", "regclass", Implicit, regFromText(types.Regclass))
 
 	// The OID types are held alike; int4 and int2 are widened.
-	regs := []string{"regclass", "regtype", "regproc", "regprocedure", "regoper", "regnamespace", "regrole", "regcollation"}
+	regs := []string{"regclass", "regtype", "regproc", "regprocedure", "regoper", "regoperator", "regnamespace", "regrole", "regcollation"}
 	for _, t := range append([]string{"oid"}, regs...) {
 		defCast("int2", t, Implicit, castToOid[int16])
 		defCast("int4", t, Implicit, castToOid[int32])

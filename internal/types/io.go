@@ -30,7 +30,7 @@ func ParseText(env *Env, t T, s string) (Datum, error) {
 		return datum(parseInt(s, "bigint", 64))
 	case OIDOid, OIDXid:
 		return datum(parseOID(s, t.Name()))
-	case OIDRegclass, OIDRegtype, OIDRegproc, OIDRegprocedure, OIDRegoper, OIDRegnamespace, OIDRegrole, OIDRegcollation:
+	case OIDRegclass, OIDRegtype, OIDRegproc, OIDRegprocedure, OIDRegoper, OIDRegoperator, OIDRegnamespace, OIDRegrole, OIDRegcollation:
 		if s == "-" {
 			return int64(0), nil
 		}
@@ -203,7 +203,7 @@ func AppendText(dst []byte, env *Env, t T, d Datum) []byte {
 			return AppendTimestamp(dst, env, x)
 		case OIDTimestamptz:
 			return AppendTimestamptz(dst, env, x)
-		case OIDRegclass, OIDRegproc, OIDRegtype, OIDRegprocedure, OIDRegoper, OIDRegnamespace, OIDRegrole, OIDRegcollation:
+		case OIDRegclass, OIDRegproc, OIDRegtype, OIDRegprocedure, OIDRegoper, OIDRegoperator, OIDRegnamespace, OIDRegrole, OIDRegcollation:
 			if x == 0 {
 				return append(dst, '-')
 			}

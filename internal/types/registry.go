@@ -55,6 +55,7 @@ var infos = []Info{
 	{OIDNumeric, "numeric", "numeric", 1231, -1, 'N', false, 'b', false, 'i'},
 	{OIDRegprocedure, "regprocedure", "regprocedure", 2207, 4, 'N', false, 'b', true, 'i'},
 	{OIDRegoper, "regoper", "regoper", 2208, 4, 'N', false, 'b', true, 'i'},
+	{OIDRegoperator, "regoperator", "regoperator", 2209, 4, 'N', false, 'b', true, 'i'},
 	{OIDRegclass, "regclass", "regclass", 2210, 4, 'N', false, 'b', true, 'i'},
 	{OIDRegtype, "regtype", "regtype", 2211, 4, 'N', false, 'b', true, 'i'},
 	{OIDRecord, "record", "record", 2287, -1, 'P', false, 'p', false, 'd'},

@@ -60,6 +60,7 @@ const (
 	OIDNumeric            uint32 = 1700
 	OIDRegprocedure       uint32 = 2202
 	OIDRegoper            uint32 = 2203
+	OIDRegoperator        uint32 = 2204
 	OIDRegclass           uint32 = 2205
 	OIDRegtype            uint32 = 2206
 	OIDRecord             uint32 = 2249
@@ -164,7 +165,7 @@ func (t T) Kind() Kind {
 	case OIDInt4, OIDDate:
 		return KindInt32
 	case OIDInt8, OIDTime, OIDTimestamp, OIDTimestamptz, OIDOid, OIDXid,
-		OIDRegclass, OIDRegtype, OIDRegproc, OIDRegprocedure, OIDRegoper, OIDRegnamespace, OIDRegrole, OIDRegcollation:
+		OIDRegclass, OIDRegtype, OIDRegproc, OIDRegprocedure, OIDRegoper, OIDRegoperator, OIDRegnamespace, OIDRegrole, OIDRegcollation:
 		return KindInt64
 	case OIDFloat4:
 		return KindFloat32

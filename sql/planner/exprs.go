@@ -417,7 +417,7 @@ func dependsOnSettings(from, to types.T) bool {
 
 func isReg(t types.T) bool {
 	switch t.OID {
-	case types.OIDRegclass, types.OIDRegtype, types.OIDRegproc, types.OIDRegprocedure, types.OIDRegoper, types.OIDRegnamespace, types.OIDRegrole, types.OIDRegcollation:
+	case types.OIDRegclass, types.OIDRegtype, types.OIDRegproc, types.OIDRegprocedure, types.OIDRegoper, types.OIDRegoperator, types.OIDRegnamespace, types.OIDRegrole, types.OIDRegcollation:
 		return true
 	}
 	return false
