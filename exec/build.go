@@ -135,8 +135,7 @@ func newOperator(n planner.Node) (Operator, error) {
 	case *planner.Emit:
 		return newEmit(n)
 	case *planner.Over:
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "window functions with OVER are not supported yet").
-			WithHint("For the first rows of each group use ORDER BY with LIMIT or DISTINCT ON; for totals join with a GROUP BY subquery.")
+		return newOver(n)
 	}
 	return nil, pgerr.New(pgerr.InternalError, "no operator for plan node %T", n)
 }
