@@ -44,10 +44,19 @@ func (e event) op() vec.Op {
 type input struct {
 	events map[string][]event
 	stored map[string]int
+	split  bool // streams have two partitions
+}
+
+// partition gives the partition that an event comes from: rows of one come in runs.
+func (in *input) partition(name string, e event) int {
+	if in.split && relations[name].rel.Kind == catalog.Source {
+		return e.id / 3 % 2
+	}
+	return 0
 }
 
 func (in *input) clone() *input {
-	out := &input{events: map[string][]event{}, stored: map[string]int{}}
+	out := &input{events: map[string][]event{}, stored: map[string]int{}, split: in.split}
 	for k, v := range in.events {
 		out.events[k] = slices.Clone(v)
 		out.stored[k] = in.stored[k]
@@ -87,13 +96,13 @@ func (in *input) String() string {
 		if len(evs) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "  %s (%d stored)\n", k, in.stored[k])
+		fmt.Fprintf(&b, "  %s (%d stored, two partitions: %v)\n", k, in.stored[k], in.split)
 		for _, e := range evs {
 			sign := "+"
 			if e.of >= 0 {
 				sign = "-"
 			}
-			fmt.Fprintf(&b, "    %s %s\n", sign, strings.Join(e.row, ", "))
+			fmt.Fprintf(&b, "    %s %s (partition %d)\n", sign, strings.Join(e.row, ", "), in.partition(k, e))
 		}
 	}
 	return b.String()
@@ -231,7 +240,7 @@ func makeCatalog() *catalog.Snapshot {
 
 // makeInput gives random input; with late, rows of streams also come after their watermark.
 func makeInput(rnd *rand.Rand, late bool) *input {
-	in := &input{events: map[string][]event{}, stored: map[string]int{}}
+	in := &input{events: map[string][]event{}, stored: map[string]int{}, split: rnd.IntN(4) == 0}
 	base := []int64{0, -20e6, 1767225600e6}[rnd.IntN(3)]
 	size := []int{6, 20, 40, 40, 120}[rnd.IntN(5)]
 	for _, name := range relationNames {

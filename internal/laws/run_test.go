@@ -11,6 +11,7 @@ import (
 
 	"github.com/apache/arrow/go/v17/arrow/memory"
 
+	"streamsql/catalog"
 	"streamsql/exec"
 	"streamsql/internal/fn"
 	"streamsql/internal/pgerr"
@@ -44,12 +45,18 @@ func recovered(err *error) {
 type feed struct {
 	alloc  vec.Allocator
 	scan   *planner.Scan
+	in     *input
 	events []event
 	stored int
 	at     int
 }
 
-func (f *feed) Partitions() int { return 1 }
+func (f *feed) Partitions() int {
+	if f.in.split && f.scan.Rel.Kind == catalog.Source {
+		return 2
+	}
+	return 1
+}
 
 func (f *feed) Stored() bool { return f.at < f.stored }
 
@@ -61,6 +68,13 @@ func (f *feed) Poll(_ context.Context, max int) (*vec.Batch, int, exec.Status, e
 	if f.at < f.stored {
 		end = min(end, f.stored)
 	}
+	part := f.in.partition(f.scan.Rel.Name, f.events[f.at])
+	for i, e := range f.events[f.at:end] {
+		if f.in.partition(f.scan.Rel.Name, e) != part {
+			end = f.at + i
+			break
+		}
+	}
 	b := vec.NewBuilder(f.alloc, f.scan.Schema())
 	defer b.Release()
 	row := make([]types.Datum, len(f.scan.Cols))
@@ -71,7 +85,7 @@ func (f *feed) Poll(_ context.Context, max int) (*vec.Batch, int, exec.Status, e
 		b.AppendDatums(row, e.op())
 	}
 	f.at = end
-	return b.Finish(), 0, exec.Status{}, nil
+	return b.Finish(), part, exec.Status{}, nil
 }
 
 type parsedKey struct {
@@ -169,7 +183,7 @@ func run(q *planner.Query, in *input, s schedule, step func(rows [][]string, at 
 	var feeds []exec.Feed
 	var mine []*feed
 	for _, i := range g.Inputs() {
-		f := &feed{alloc: mem, scan: i.Scan, events: in.events[i.Scan.Rel.Name], stored: in.stored[i.Scan.Rel.Name]}
+		f := &feed{alloc: mem, in: in, scan: i.Scan, events: in.events[i.Scan.Rel.Name], stored: in.stored[i.Scan.Rel.Name]}
 		if !q.Continuous {
 			f.events, f.stored = in.content(i.Scan.Rel.Name, len(f.events)), 0
 		}

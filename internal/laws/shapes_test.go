@@ -8,18 +8,16 @@ type shape struct {
 	pg string
 	// close says that it can be emitted ON WINDOW CLOSE, update ON UPDATE.
 	close, update bool
-	// noChanges says that it cannot be maintained.
-	noChanges bool
 	// loose compares numbers without their scale, and -0 as 0: which of equal keys stands for a group is not defined.
 	loose bool
 	// errs says that some rows fail.
 	errs bool
 	// ordered says that a snapshot comes in one order.
 	ordered bool
-	// late says that rows come out later than at the end of their window.
+	// late says that rows do not come out just at the end of their window.
 	late bool
-	// lazy says that changes are not sent at once.
-	lazy bool
+	// lateModel says that a row counts in a window as long as the watermark is before its end.
+	lateModel bool
 }
 
 const noPostgres = "-"
@@ -63,35 +61,35 @@ var shapes = []shape{
 	{name: "grouping sets", sql: `SELECT k, v, count(*) AS c FROM t GROUP BY GROUPING SETS ((k), (v), ())`},
 
 	// Windows.
-	{name: "tumble", sql: `SELECT window_start, window_end, k, count(*) AS c, sum(v) AS s FROM {tumble e 10} w GROUP BY window_start, window_end, k`, close: true, update: true},
-	{name: "tumble alone", sql: `SELECT window_start, window_end, count(*) AS c, max(v) AS m FROM {tumble e 7} w GROUP BY window_start, window_end`, close: true},
+	{name: "tumble", sql: `SELECT window_start, window_end, k, count(*) AS c, sum(v) AS s FROM {tumble e 10} w GROUP BY window_start, window_end, k`, close: true, lateModel: true, update: true},
+	{name: "tumble alone", sql: `SELECT window_start, window_end, count(*) AS c, max(v) AS m FROM {tumble e 7} w GROUP BY window_start, window_end`, close: true, lateModel: true},
 	{name: "tumble start only", sql: `SELECT window_start, k, avg(v) AS a FROM {tumble e 10} w GROUP BY window_start, k`, close: true},
-	{name: "tumble end only", sql: `SELECT window_end, count(DISTINCT k) AS d FROM {tumble e 10} w GROUP BY window_end`, close: true},
+	{name: "tumble end only", sql: `SELECT window_end, count(DISTINCT k) AS d FROM {tumble e 10} w GROUP BY window_end`, close: true, lateModel: true},
 	{name: "tumble time only", sql: `SELECT window_time, count(*) AS c FROM {tumble e 10} w GROUP BY window_time`, close: true},
-	{name: "tumble offset", sql: `SELECT window_start, window_end, count(*) AS c FROM {tumble e 10 -3} w GROUP BY window_start, window_end`, close: true},
-	{name: "tumble rows", sql: `SELECT ts, k, v, window_start, window_end, window_time FROM {tumble e 10} w`},
-	{name: "tumble having", sql: `SELECT window_start, window_end, k, sum(v) AS s FROM {tumble e 10} w GROUP BY window_start, window_end, k HAVING sum(v) > 3`, close: true},
-	{name: "tumble filtered", sql: `SELECT window_start, window_end, count(*) AS c, count(*) FILTER (WHERE v > 3) AS f, string_agg(k, ',' ORDER BY k) AS s FROM {tumble (SELECT * FROM e WHERE v > 0) 10} w GROUP BY window_start, window_end`, close: true},
+	{name: "tumble offset", sql: `SELECT window_start, window_end, count(*) AS c FROM {tumble e 10 -3} w GROUP BY window_start, window_end`, close: true, lateModel: true},
+	{name: "tumble rows", sql: `SELECT ts, k, v, window_start, window_end, window_time FROM {tumble e 10} w`, late: true},
+	{name: "tumble having", sql: `SELECT window_start, window_end, k, sum(v) AS s FROM {tumble e 10} w GROUP BY window_start, window_end, k HAVING sum(v) > 3`, close: true, lateModel: true},
+	{name: "tumble filtered", sql: `SELECT window_start, window_end, count(*) AS c, count(*) FILTER (WHERE v > 3) AS f, string_agg(k, ',' ORDER BY k) AS s FROM {tumble (SELECT * FROM e WHERE v > 0) 10} w GROUP BY window_start, window_end`, close: true, lateModel: true},
 	{name: "tumble group", sql: `SELECT window_start, window_end, k, count(*) AS c FROM e GROUP BY TUMBLE(ts, INTERVAL '10 seconds'), k`,
 		pg: `SELECT window_start, window_end, k, count(*) AS c FROM {tumble e 10} w GROUP BY window_start, window_end, k`, close: true},
 	{name: "tumble over table", sql: `SELECT window_start, window_end, count(*) AS c, sum(v) AS s FROM {tumble te 10} w GROUP BY window_start, window_end`},
 	{name: "tumble over growing table", sql: `SELECT window_start, window_end, k, count(*) AS c, sum(v) AS s FROM {tumble tw 10} w GROUP BY window_start, window_end, k`, close: true},
-	{name: "hop", sql: `SELECT window_start, window_end, k, count(*) AS c, sum(v) AS s FROM {hop e 5 10} w GROUP BY window_start, window_end, k`, close: true},
-	{name: "hop uneven", sql: `SELECT window_start, window_end, count(*) AS c, min(v) AS lo, max(v) AS hi FROM {hop e 3 10} w GROUP BY window_start, window_end`, close: true},
-	{name: "hop gaps", sql: `SELECT window_start, window_end, count(*) AS c FROM {hop e 10 4} w GROUP BY window_start, window_end`, close: true},
-	{name: "hop distinct", sql: `SELECT window_start, window_end, k, count(DISTINCT v) AS d, avg(v) AS a FROM {hop e 4 10} w GROUP BY window_start, window_end, k`, close: true},
+	{name: "hop", sql: `SELECT window_start, window_end, k, count(*) AS c, sum(v) AS s FROM {hop e 5 10} w GROUP BY window_start, window_end, k`, close: true, lateModel: true},
+	{name: "hop uneven", sql: `SELECT window_start, window_end, count(*) AS c, min(v) AS lo, max(v) AS hi FROM {hop e 3 10} w GROUP BY window_start, window_end`, close: true, lateModel: true},
+	{name: "hop gaps", sql: `SELECT window_start, window_end, count(*) AS c FROM {hop e 10 4} w GROUP BY window_start, window_end`, close: true, lateModel: true},
+	{name: "hop distinct", sql: `SELECT window_start, window_end, k, count(DISTINCT v) AS d, avg(v) AS a FROM {hop e 4 10} w GROUP BY window_start, window_end, k`, close: true, lateModel: true},
 	{name: "hop group", sql: `SELECT window_start, window_end, sum(v) AS s FROM e GROUP BY HOP(ts, INTERVAL '5 seconds', INTERVAL '10 seconds')`,
 		pg: `SELECT window_start, window_end, sum(v) AS s FROM {hop e 5 10} w GROUP BY window_start, window_end`, close: true},
-	{name: "hop rows", sql: `SELECT ts, k, window_start, window_end FROM {hop e 3 10} w`},
+	{name: "hop rows", sql: `SELECT ts, k, window_start, window_end FROM {hop e 3 10} w`, late: true},
 	{name: "hop over table", sql: `SELECT window_start, window_end, k, count(*) AS c, sum(v) AS s FROM {hop te 5 15} w GROUP BY window_start, window_end, k`},
-	{name: "cumulate", sql: `SELECT window_start, window_end, count(*) AS c, sum(v) AS s FROM {cumulate e 5 20} w GROUP BY window_start, window_end`, close: true},
-	{name: "cumulate keyed", sql: `SELECT window_start, window_end, k, max(v) AS m FROM {cumulate e 2 10} w GROUP BY window_start, window_end, k`, close: true},
+	{name: "cumulate", sql: `SELECT window_start, window_end, count(*) AS c, sum(v) AS s FROM {cumulate e 5 20} w GROUP BY window_start, window_end`, close: true, lateModel: true},
+	{name: "cumulate keyed", sql: `SELECT window_start, window_end, k, max(v) AS m FROM {cumulate e 2 10} w GROUP BY window_start, window_end, k`, close: true, lateModel: true},
 	{name: "cumulate over table", sql: `SELECT window_start, window_end, k, count(*) AS c FROM {cumulate te 5 20} w GROUP BY window_start, window_end, k`},
 	{name: "session", sql: `SELECT window_start, window_end, k, count(*) AS c, sum(v) AS s FROM {session e 3} w GROUP BY window_start, window_end, k`, close: true},
 	{name: "session min max", sql: `SELECT k, window_start, window_end, min(v) AS lo, max(v) AS hi, count(DISTINCT v) AS d FROM {session e 2} w GROUP BY k, window_start, window_end`, close: true},
 	{name: "session group", sql: `SELECT window_start, window_end, k, count(*) AS c FROM e GROUP BY SESSION(ts, INTERVAL '3 seconds'), k`,
 		pg: `SELECT window_start, window_end, k, count(*) AS c FROM {session e 3} w GROUP BY window_start, window_end, k`, close: true},
-	{name: "session rows", sql: `SELECT k, v, ts, window_start, window_end FROM {session e 3} w`},
+	{name: "session rows", sql: `SELECT k, v, ts, window_start, window_end FROM {session e 3} w`, late: true},
 	{name: "session over table", sql: `SELECT window_start, window_end, k, count(*) AS c, sum(v) AS s FROM {session te 3} w GROUP BY window_start, window_end, k`},
 	{name: "nested tumble", sql: `SELECT window_start, window_end, max(c) AS m, count(*) AS g FROM {tumble (SELECT window_time, k, count(*) AS c FROM {tumble e 5} a GROUP BY window_start, window_end, window_time, k) 20 window_time} w GROUP BY window_start, window_end`,
 		pg:    `SELECT window_start, window_end, max(c) AS m, count(*) AS g FROM {tumble (SELECT window_time AS wt, k, count(*) AS c FROM {tumble e 5} a GROUP BY window_start, window_end, window_time, k) 20 wt} w GROUP BY window_start, window_end`,
@@ -151,6 +149,19 @@ var shapes = []shape{
 	{name: "nexmark q8", sql: `SELECT a.k, a.window_start, a.window_end FROM (SELECT k, window_start, window_end FROM {tumble e 10} w GROUP BY k, window_start, window_end) a
 		JOIN (SELECT k, window_start, window_end FROM {tumble f 10} w GROUP BY k, window_start, window_end) b
 		ON a.k = b.k AND a.window_start = b.window_start AND a.window_end = b.window_end`, close: true},
+
+	{name: "left join of representations", sql: `SELECT a.n, a.x, u.w FROM (SELECT k, n, x FROM t) a LEFT JOIN u ON a.k = u.k`},
+	{name: "tumble union later", sql: `SELECT window_start, window_end, k, count(*) AS c, max(x) AS m FROM {tumble (SELECT ts, k, x FROM e WHERE v > 1 UNION ALL SELECT ts, k, x + 1 FROM f) 5} w GROUP BY window_start, window_end, k`, close: true, late: true, loose: true},
+	{name: "top of windows", sql: `SELECT window_start, window_end, k, c FROM (SELECT *, row_number() OVER (PARTITION BY window_start, window_end ORDER BY c DESC, k) AS rn FROM
+		(SELECT window_start, window_end, k, count(*) AS c FROM {tumble e 10} w GROUP BY window_start, window_end, k) g) r WHERE rn <= 2`},
+	{name: "hop of tumble", sql: `SELECT window_start, window_end, sum(s) AS s FROM {hop (SELECT window_time, sum(v) AS s FROM {tumble e 2} a GROUP BY window_start, window_end, window_time) 4 8 window_time} w GROUP BY window_start, window_end`,
+		pg:    `SELECT window_start, window_end, sum(s) AS s FROM {hop (SELECT window_time AS wt, sum(v) AS s FROM {tumble e 2} a GROUP BY window_start, window_end, window_time) 4 8 wt} w GROUP BY window_start, window_end`,
+		close: true},
+	{name: "session of tumble", sql: `SELECT window_start, window_end, k, sum(c) AS s FROM {session (SELECT window_time, k, count(*) AS c FROM {tumble e 2} a GROUP BY window_start, window_end, window_time, k) 5 window_time} w GROUP BY window_start, window_end, k`,
+		pg:    `SELECT window_start, window_end, k, sum(c) AS s FROM {session (SELECT window_time AS wt, k, count(*) AS c FROM {tumble e 2} a GROUP BY window_start, window_end, window_time, k) 5 wt} w GROUP BY window_start, window_end, k`,
+		close: true},
+	{name: "group of interval left", sql: `SELECT e.k, count(*) AS c, count(f.v) AS d FROM e LEFT JOIN f ON e.k = f.k AND f.ts BETWEEN e.ts - INTERVAL '2 seconds' AND e.ts + INTERVAL '3 seconds' GROUP BY e.k`},
+	{name: "windows and table", sql: `SELECT a.window_end, a.k, a.c, u.w FROM (SELECT window_start, window_end, k, count(*) AS c FROM {tumble e 10} w GROUP BY window_start, window_end, k) a LEFT JOIN u ON a.k = u.k`},
 
 	// Sets.
 	{name: "union all", sql: `SELECT k, v FROM t UNION ALL SELECT k, w FROM u UNION ALL SELECT k, v FROM q`},

@@ -3,20 +3,26 @@ package laws
 import (
 	"time"
 
+	"streamsql/catalog"
 	"streamsql/internal/vec"
 )
 
-type fieldOf = vec.Field
-
-// watermark gives the watermark after events.
-func watermark(r *relation, evs []event) vec.Time {
-	w := vec.MinTime
-	for _, e := range evs {
-		if s := e.row[r.timeCol]; s != null && s != "infinity" && e.of < 0 {
-			w = max(w, parseTime(s)-r.delay)
-		}
+// watermarks gives the watermark of a relation before each of its events and after the last.
+func watermarks(in *input, name string) []vec.Time {
+	r := relations[name]
+	top := [2]vec.Time{vec.MinTime, vec.MaxTime}
+	if in.split && r.rel.Kind == catalog.Source {
+		top[1] = vec.MinTime
 	}
-	return w
+	out := []vec.Time{vec.MinTime}
+	for _, e := range in.events[name] {
+		if s := e.row[r.timeCol]; s != null && s != "infinity" && e.of < 0 {
+			p := in.partition(name, e)
+			top[p] = max(top[p], parseTime(s)-r.delay)
+		}
+		out = append(out, min(top[0], top[1]))
+	}
+	return out
 }
 
 func parseTime(s string) vec.Time {
