@@ -527,6 +527,8 @@ var windowFuncs = map[string][2]int{
 	"ntile": {1, 1}, "lag": {1, 3}, "lead": {1, 3}, "first_value": {1, 1}, "last_value": {1, 1}, "nth_value": {2, 2},
 }
 
+var takesIgnoreNulls = map[string]bool{"lag": true, "lead": true, "first_value": true, "last_value": true, "nth_value": true}
+
 func isOverOnly(name string) bool { _, ok := windowFuncs[name]; return ok }
 
 func (b *binder) overCall(c *exprCtx, e *ast.FuncCall) (Expr, error) {
@@ -562,7 +564,17 @@ func (b *binder) overCall(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 			return nil, err
 		}
 	}
+	if e.Distinct {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "DISTINCT is not implemented for window functions").At(e.Pos)
+	}
+	if e.IgnoreNulls && !takesIgnoreNulls[name] {
+		return nil, pgerr.New(pgerr.SyntaxError, "IGNORE NULLS is not allowed for function %s", name).
+			WithHint("It is for lag, lead, first_value, last_value and nth_value.").At(e.Pos)
+	}
 	if n, ok := windowFuncs[name]; ok {
+		if e.Filter != nil {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "FILTER is not implemented for non-aggregate window functions").At(e.Pos)
+		}
 		if w.args, err = b.exprs(&in, e.Args); err != nil {
 			return nil, err
 		}
@@ -608,8 +620,11 @@ func (b *binder) overCall(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 			}
 			return nil, fn.FuncError(fn.NoMatch, name, exprTypes(args)).(*pgerr.Error).At(e.Pos)
 		}
-		if e.Distinct {
-			return nil, pgerr.New(pgerr.FeatureNotSupported, "DISTINCT is not implemented for window functions").At(e.Pos)
+		if len(e.OrderBy) > 0 {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "aggregate ORDER BY is not implemented for window functions").At(e.Pos)
+		}
+		if len(e.WithinGroup) > 0 {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "OVER is not supported for ordered-set aggregate %s", name).At(e.Pos)
 		}
 		// Aggregates may stand inside the arguments: the window is over the groups.
 		plain := *e
@@ -691,14 +706,16 @@ func (b *binder) frameOffsets(c *exprCtx, f *ast.Frame, order []sortExpr) (lo, h
 		if err != nil {
 			return nil, err
 		}
+		if hasColumns(x) {
+			return nil, pgerr.New(pgerr.InvalidColumnReference, "argument of %s must not contain variables", strings.ToUpper(f.Unit)).At(bd.Offset.Position())
+		}
 		want := types.Int8
 		if f.Unit == "range" {
 			if len(order) != 1 {
 				return nil, pgerr.New(pgerr.WindowingError, "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column").At(f.Pos)
 			}
-			want = order[0].e.Type()
-			if want.Category() == 'D' {
-				want = types.Interval
+			if want, err = rangeOffsetType(order[0].e.Type(), x.Type()); err != nil {
+				return nil, pgerr.AtPos(err, bd.Offset.Position())
 			}
 		}
 		return b.mustCoerce(x, want, fn.Implicit, bd.Offset.Position())
@@ -710,6 +727,40 @@ func (b *binder) frameOffsets(c *exprCtx, f *ast.Frame, order []sortExpr) (lo, h
 		hi, err = one(f.End)
 	}
 	return lo, hi, err
+}
+
+// hasColumns reports whether an expression reads a row.
+func hasColumns(e Expr) bool {
+	found := false
+	walkExpr(e, func(x Expr) bool {
+		if _, ok := x.(*Column); ok {
+			found = true
+		}
+		return !found
+	})
+	return found
+}
+
+// rangeOffsetType gives the type of the offset of a RANGE frame over a sort key of type key.
+func rangeOffsetType(key, offset types.T) (types.T, error) {
+	want := key
+	switch {
+	case key.Is(types.Int2), key.Is(types.Int4):
+		want = types.Int8
+	case key.Is(types.Float4):
+		want = types.Float8
+	case key.Category() == 'D':
+		want = types.Interval
+	case key.Is(types.Int8), key.Is(types.Float8), key.Is(types.Numeric), key.Is(types.Interval):
+		want = key.Bare()
+	default:
+		return want, pgerr.New(pgerr.FeatureNotSupported, "RANGE with offset PRECEDING/FOLLOWING is not supported for column type %s", key.Bare().Format())
+	}
+	if !offset.Is(types.Unknown) && !fn.CanCoerce(offset, want, fn.Implicit) {
+		return want, pgerr.New(pgerr.FeatureNotSupported, "RANGE with offset PRECEDING/FOLLOWING is not supported for column type %s and offset type %s",
+			key.Bare().Format(), offset.Bare().Format()).WithHint("Cast the offset value to an appropriate type.")
+	}
+	return want, nil
 }
 
 func (b *binder) grouping(c *exprCtx, e *ast.Grouping) (Expr, error) {
