@@ -74,7 +74,7 @@ func (s *Session) liveRows(relation string, b *vec.Builder) error {
 		for i := range settings {
 			st := &settings[i]
 			v, _ := s.vars.get(st.name)
-			appendByName(b, map[string]types.Datum{"name": st.name, "setting": v, "unit": nilIfEmpty(st.unit), "category": "Client Connection Defaults",
+			appendByName(b, map[string]types.Datum{"name": st.name, "setting": v, "unit": nilIfEmpty(st.unit), "category": settingCategory,
 				"short_desc": st.desc, "context": settingContext(st), "vartype": settingType(st), "source": "default", "boot_val": st.value, "reset_val": st.value, "pending_restart": false})
 		}
 	case "pg_stat_activity":
@@ -126,6 +126,9 @@ func nilIfEmpty(s string) types.Datum {
 	}
 	return s
 }
+
+// settingCategory is pg_settings.category of all settings: they are of sessions.
+const settingCategory = "Client Connection Defaults"
 
 func settingContext(s *setting) string {
 	if s.readonly {

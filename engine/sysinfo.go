@@ -280,11 +280,25 @@ func keywordRows() [][]types.Datum {
 	return out
 }
 
+// settingRows gives the rows of pg_show_all_settings, whose columns are those of pg_settings.
+func (i *sessionInfo) settingRows() [][]types.Datum {
+	out := make([][]types.Datum, len(settings))
+	for k := range settings {
+		st := &settings[k]
+		v, _ := i.s.vars.get(st.name)
+		out[k] = []types.Datum{st.name, v, nilIfEmpty(st.unit), settingCategory, st.desc, nil, settingContext(st), settingType(st), "default",
+			nil, nil, nil, st.value, st.value, nil, nil, false}
+	}
+	return out
+}
+
 // Describe answers the functions that describe catalog objects.
 func (i *sessionInfo) Describe(what string, args []types.Datum) (types.Datum, bool) {
 	switch what {
 	case "pg_get_keywords":
 		return keywordRows(), true
+	case "pg_show_all_settings":
+		return i.settingRows(), true
 	case "pg_get_viewdef":
 		if name, isText := args[0].(string); isText {
 			oid, err := i.RegLookup(types.Regclass, name)

@@ -322,7 +322,27 @@ func init() {
 	def("pg_relation_is_publishable(regclass) bool", fixedAnswer(false), stable)
 	def("pg_relation_is_updatable(regclass,bool) int4", fixedAnswer(int32(0)), stable)
 	def("pg_column_is_updatable(regclass,int2,bool) bool", fixedAnswer(false), stable)
-	def("inet_server_port() int4", fixedAnswer(nil), stable)
+	for _, sig := range []string{"inet_server_port() int4", "inet_client_port() int4", "inet_server_addr() inet", "inet_client_addr() inet",
+		"pg_last_xact_replay_timestamp() timestamptz", "pg_index_column_has_property(regclass,int4,text) bool"} {
+		def(sig, fixedAnswer(nil), stable)
+	}
+	def("pg_stat_get_numscans(oid) int8", fixedAnswer(int64(0)), stable)
+	def("pg_blocking_pids(int4) int4[]", fixedAnswer(types.NewArray(types.Int4, nil).Encode()), volatile)
+	def("oidvectortypes(oidvector) text", rowD(func(c *Ctx, a []types.Datum) (types.Datum, error) {
+		v, err := types.DecodeArray(types.Of(types.OIDOidVector), bytesOf(a[0].(string)))
+		if err != nil {
+			return nil, err
+		}
+		names := make([]string, len(v.Elems))
+		for i, oid := range v.Elems {
+			n, err := formatType(c, []types.Datum{oid, nil})
+			if err != nil {
+				return nil, err
+			}
+			names[i], _ = n.(string)
+		}
+		return strings.Join(names, ", "), nil
+	}, true), stable)
 	def("pg_postmaster_start_time() timestamptz", session(func(s SessionInfo) types.Datum {
 		d, _ := s.Describe("pg_postmaster_start_time", nil)
 		return d
@@ -354,6 +374,15 @@ func init() {
 	defSet("pg_get_keywords() record", describedRows("pg_get_keywords"), func([]types.T) []vecField {
 		return []vecField{{Name: "word", Type: types.Text}, {Name: "catcode", Type: types.Char}, {Name: "barelabel", Type: types.Bool},
 			{Name: "catdesc", Type: types.Text}, {Name: "baredesc", Type: types.Text}}
+	}, stable)
+	defSet("pg_show_all_settings() record", describedRows("pg_show_all_settings"), func([]types.T) []vecField {
+		cols := make([]vecField, 0, 17)
+		for _, n := range strings.Fields("name setting unit category short_desc extra_desc context vartype source min_val max_val") {
+			cols = append(cols, vecField{Name: n, Type: types.Text})
+		}
+		return append(cols, vecField{Name: "enumvals", Type: types.TextArray}, vecField{Name: "boot_val", Type: types.Text},
+			vecField{Name: "reset_val", Type: types.Text}, vecField{Name: "sourcefile", Type: types.Text}, vecField{Name: "sourceline", Type: types.Int4},
+			vecField{Name: "pending_restart", Type: types.Bool})
 	}, stable)
 	defSet("pg_options_to_table(text[]) record", optionsToTable, func([]types.T) []vecField {
 		return []vecField{{Name: "option_name", Type: types.Text}, {Name: "option_value", Type: types.Text}}
