@@ -172,13 +172,14 @@ func (r *csvReader) read(dst *vec.Builder, most int) (done bool, err error) {
 		}
 		at := dst.Len()
 		if err := r.add(dst, fields); err != nil {
-			for c := range dst.Cols {
-				dst.Cols[c].Truncate(at)
-			}
+			r.s.rollback(dst, at)
 			if err := r.s.badRow(r.split.Raw(), fmt.Sprintf("%s, line %d", r.path, r.line()), err); err != nil {
 				return false, err
 			}
 			continue
+		}
+		if len(dst.Cols) == 0 {
+			dst.AppendOp(vec.Insert)
 		}
 		n++
 	}
@@ -192,19 +193,18 @@ func (r *csvReader) add(dst *vec.Builder, fields []format.Field) error {
 	if len(fields) > r.width {
 		return pgerr.New(pgerr.BadCopyFileFormat, "extra data after last expected column: %d fields instead of %d", len(fields), r.width)
 	}
-	if len(dst.Cols) == 0 {
-		dst.AppendOp(vec.Insert)
-	}
+	r.s.begin()
 	for i, w := range r.s.want {
 		f := fields[r.order[i]]
+		v := r.s.column(dst, i)
 		if f.Null {
 			if w.notNull {
 				return nullValue(w)
 			}
-			dst.Cols[i].AppendNull()
+			v.AppendNull()
 			continue
 		}
-		if err := appendText(&dst.Cols[i], &r.s.cfg.Env, w.field, f.Bytes); err != nil {
+		if err := appendText(v, &r.s.cfg.Env, w.field, f.Bytes); err != nil {
 			return err
 		}
 	}

@@ -251,8 +251,20 @@ func (Connector) Open(_ context.Context, cfg *connector.Config, at connector.Off
 	if err != nil {
 		return nil, err
 	}
+	column := func(p int) wanted {
+		return wanted{field: cfg.Columns[p], name: names[p], notNull: p < len(cfg.NotNull) && cfg.NotNull[p]}
+	}
 	for _, p := range cfg.Project {
-		src.want = append(src.want, wanted{field: cfg.Columns[p], name: names[p], notNull: p < len(cfg.NotNull) && cfg.NotNull[p]})
+		src.want = append(src.want, column(p))
+	}
+	// Which rows are bad must not depend on which columns a query reads: where bad rows are left out, all are read.
+	if cfg.Options["bad_data"] == "drop" && (s.format == "csv" || s.format == "ndjson") {
+		for p := range cfg.Columns {
+			if !slices.Contains(cfg.Project, p) {
+				src.want = append(src.want, column(p))
+			}
+		}
+		src.unread = make([]vec.Vec, len(src.want)-len(cfg.Project))
 	}
 	src.names = names
 	if src.files, err = s.list(); err != nil {
@@ -293,7 +305,8 @@ type source struct {
 	settings
 	cfg    *connector.Config
 	want   []wanted
-	names  []string // in the file, of all declared columns
+	unread []vec.Vec // of the wanted columns after the projected ones: read only to be checked
+	names  []string  // in the file, of all declared columns
 	files  []string
 	next   int // of files to open
 	pos    position
@@ -361,6 +374,28 @@ func (s *source) Poll(_ context.Context, dst *vec.Builder, most int) (connector.
 		return s.exhausted()
 	}
 	return connector.Polled{Status: connector.More}, nil
+}
+
+// begin makes ready for a row.
+func (s *source) begin() {
+	for i := range s.unread {
+		s.unread[i].Reset(s.want[len(s.want)-len(s.unread)+i].field.Type.Kind(), 0)
+	}
+}
+
+// column gives where the values of wanted column i go.
+func (s *source) column(dst *vec.Builder, i int) *vec.Vec {
+	if projected := len(s.want) - len(s.unread); i >= projected {
+		return &s.unread[i-projected]
+	}
+	return &dst.Cols[i]
+}
+
+// rollback takes a row back that turned out bad after some of its columns were appended.
+func (s *source) rollback(dst *vec.Builder, rows int) {
+	for c := range dst.Cols {
+		dst.Cols[c].Truncate(rows)
+	}
 }
 
 func (s *source) finishFile() error {

@@ -117,9 +117,7 @@ func (r *jsonReader) read(dst *vec.Builder, most int) (done bool, err error) {
 		}
 		at := dst.Len()
 		if err := r.add(dst, line); err != nil {
-			for c := range dst.Cols {
-				dst.Cols[c].Truncate(at)
-			}
+			r.s.rollback(dst, at)
 			if err := r.s.badRow(line, fmt.Sprintf("%s, line %d", r.path, r.line), err); err != nil {
 				return false, err
 			}
@@ -138,6 +136,7 @@ func (r *jsonReader) add(dst *vec.Builder, line []byte) error {
 		return err
 	}
 	clear(r.seen)
+	r.s.begin()
 	expect := 0 // objects of a file mostly have their members in one order
 	for {
 		key, kind, value, ok, err := r.obj.Next()
@@ -164,7 +163,7 @@ func (r *jsonReader) add(dst *vec.Builder, line []byte) error {
 		if expect = c + 1; expect == len(r.s.want) {
 			expect = 0
 		}
-		v := &dst.Cols[c]
+		v := r.s.column(dst, c)
 		if r.seen[c] { // a name that comes twice: the last one counts
 			v.Truncate(v.N - 1)
 		}
@@ -178,7 +177,7 @@ func (r *jsonReader) add(dst *vec.Builder, line []byte) error {
 			if r.s.want[c].notNull {
 				return nullValue(r.s.want[c])
 			}
-			dst.Cols[c].AppendNull()
+			r.s.column(dst, c).AppendNull()
 		}
 	}
 	return nil
