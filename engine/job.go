@@ -125,6 +125,7 @@ func (j *job) drain() error {
 // apply puts the output so far into the view's table. Used while the view is filled; later the coordinator does it.
 func (j *job) apply() error {
 	for b := j.out.Next(); b != nil; b = j.out.Next() {
+		j.rows += int64(b.N)
 		err := j.rel.table.Apply(b)
 		b.Release()
 		if err != nil {
