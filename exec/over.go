@@ -29,7 +29,8 @@ type overOp struct {
 	ids         []uint32
 	refs        []rowRef
 	spans       []overSpan
-	del, ins    []int32 // rows of refs
+	del, ins    []int32         // rows of refs
+	failed      map[int32]error // of the computed rows
 }
 
 // overPart is a partition: its rows in order, now and at the last tick.
@@ -167,6 +168,7 @@ func (o *overOp) flush() error {
 	if err := o.eval.run(o.store, o.refs, o.spans); err != nil {
 		return err
 	}
+	o.failed = o.eval.failures()
 	for i := range o.refs {
 		o.ins = append(o.ins, int32(i))
 	}
@@ -210,6 +212,7 @@ func (o *overOp) flushChanges() error {
 	if err := o.eval.run(o.store, o.refs, o.spans); err != nil {
 		return err
 	}
+	o.failed = o.eval.failures()
 	for k := 0; k < len(o.spans); k += 2 {
 		o.diff(o.spans[k], o.spans[k+1])
 	}
@@ -271,30 +274,37 @@ func (o *overOp) equals(i, hi int) int {
 func (o *overOp) diffEqual(before, after overSpan) {
 	res := o.eval.results
 	if before.hi-before.lo == 1 && after.hi-after.lo == 1 {
-		if !sameRow(res, before.lo, res, after.lo) {
-			o.del = append(o.del, int32(before.lo))
-			o.ins = append(o.ins, int32(after.lo))
+		i, k := int32(before.lo), int32(after.lo)
+		was, is := o.failed[i] != nil, o.failed[k] != nil
+		if was != is || !is && !sameRow(res, before.lo, res, after.lo) {
+			o.del = append(o.del, i)
+			o.ins = append(o.ins, k)
 		}
 		return
 	}
 	bag := map[string]int{}
 	var row []byte
+	key := func(i int) []byte {
+		row = append(row[:0], 0)
+		if o.failed[int32(i)] != nil {
+			row[0] = 1
+		}
+		row = vec.AppendRow(row, res, i)
+		return row
+	}
 	for i := before.lo; i < before.hi; i++ {
-		row = vec.AppendRow(row[:0], res, i)
-		bag[string(row)]++
+		bag[string(key(i))]++
 	}
 	for k := after.lo; k < after.hi; k++ {
-		row = vec.AppendRow(row[:0], res, k)
-		if bag[string(row)] > 0 {
-			bag[string(row)]--
+		if s := key(k); bag[string(s)] > 0 {
+			bag[string(s)]--
 			continue
 		}
 		o.ins = append(o.ins, int32(k))
 	}
 	for i := before.lo; i < before.hi; i++ {
-		row = vec.AppendRow(row[:0], res, i)
-		if bag[string(row)] > 0 {
-			bag[string(row)]--
+		if s := key(i); bag[string(s)] > 0 {
+			bag[string(s)]--
 			o.del = append(o.del, int32(i))
 		}
 	}
@@ -351,13 +361,12 @@ func (o *overOp) batch(refs []rowRef, sel []int32) *vec.Batch {
 
 // good takes the rows that failed out of sel, in place.
 func (o *overOp) good(sel []int32, op vec.Op) ([]int32, error) {
-	failed := o.eval.failures()
-	if failed == nil {
+	if o.failed == nil {
 		return sel, nil
 	}
 	kept := sel[:0]
 	for _, i := range sel {
-		bad := failed[i]
+		bad := o.failed[i]
 		if bad == nil {
 			kept = append(kept, i)
 			continue

@@ -263,6 +263,14 @@ func (e *overEval) aggregate(c *overCall, out *vec.Vec) error {
 			}
 			w.clear()
 		}
+	case f.Exclude == "" && f.End.Kind == "unbounded following" && !c.Agg.Agg.Ordered:
+		e.sel = slices.Grow(e.sel, e.n)[:e.n]
+		for _, s := range e.spans { // from the end, so that rows only come
+			for i := s.hi - 1; i >= s.lo; i-- {
+				e.sel[i] = w.reach(f.lo[i], int32(s.hi))
+			}
+			w.clear()
+		}
 	case f.Exclude == "" && c.slide != nil:
 		w.a = c.slide
 		for _, s := range e.spans {
@@ -400,6 +408,21 @@ func (w *overFeed) extend(lo, hi int32) {
 	w.add(w.hi, hi, vec.Insert)
 	w.hi = hi
 	w.result()
+}
+
+// reach goes on to a frame that ends where the last one did and gives the position of its result.
+func (w *overFeed) reach(lo, hi int32) int32 {
+	if w.hi == 0 || lo > w.lo {
+		w.clear()
+		w.lo, w.hi = hi, hi
+	}
+	w.add(lo, w.lo, vec.Insert)
+	w.lo = lo
+	if !w.fresh {
+		w.a.Result(group0, &w.e.tmp)
+		w.fresh = true
+	}
+	return int32(w.e.tmp.N - 1)
 }
 
 // slide goes on to another frame, taking back what it does not have.

@@ -429,3 +429,31 @@ func TestOverErrors(t *testing.T) {
 		run.close()
 	}
 }
+
+// TestOverRowErrors: rows that fail are reported when they come to fail, and are in the result again once they do not.
+func TestOverRowErrors(t *testing.T) {
+	leaf := newRowLeaf(true, types.Int8, types.Int4)
+	n := overNode(t, leaf, planner.Over{Keys: []planner.SortKey{{Col: 0}}, Calls: []planner.OverCall{{Name: "ntile", Args: []int{1}}}})
+	run := newRowRun(t, true, 10, func() (Operator, error) { return newOver(n) }, leaf)
+	errs := 0
+	run.ctx.RowError = func(err error, b *vec.Batch, row int) error { errs++; return nil }
+	bad, good := []types.Datum{int64(5), int32(0)}, []types.Datum{int64(1), int32(1)}
+	for i, c := range []struct {
+		ch   change
+		want string
+		errs int
+	}{
+		{change{0, bad, vec.Insert}, "", 1},
+		{change{0, []types.Datum{int64(9), int32(3)}, vec.Insert}, "9,3,1 x1", 1},
+		{change{0, good, vec.Insert}, "1,1,1 x1\n5,0,1 x1\n9,3,1 x1", 1},
+		{change{0, good, vec.Delete}, "9,3,1 x1", 2},
+		{change{0, bad, vec.Delete}, "9,3,1 x1", 2},
+	} {
+		run.add(c.ch)
+		run.step()
+		if got := bagText(run.out.rows); got != c.want || errs != c.errs {
+			t.Fatalf("step %d: %q and %d errors, want %q and %d", i, got, errs, c.want, c.errs)
+		}
+	}
+	run.close()
+}
