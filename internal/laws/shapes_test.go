@@ -193,6 +193,9 @@ var shapes = []shape{
 	{name: "row_number stream", sql: `SELECT k, v, rn FROM (SELECT k, v, row_number() OVER (PARTITION BY k ORDER BY v DESC) AS rn FROM e) r WHERE rn <= 2`},
 	{name: "limit in subquery", sql: `SELECT s.id, u.w FROM (SELECT id, k FROM t ORDER BY id LIMIT 3) s JOIN u ON s.k = u.k`},
 
+	{name: "over", sql: `SELECT id, sum(v) OVER (PARTITION BY k ORDER BY id) AS s, rank() OVER (PARTITION BY k ORDER BY v) AS r FROM t`},
+	{name: "over frames", sql: `SELECT id, sum(v) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS s, lag(v) OVER (ORDER BY id) AS l, max(v) OVER (PARTITION BY k) AS m FROM t`},
+
 	// Subqueries.
 	{name: "scalar", sql: `SELECT id, v, (SELECT max(w) FROM u) AS m FROM t`},
 	{name: "scalar correlated", sql: `SELECT id, (SELECT count(*) FROM u WHERE u.k = t.k) AS c, (SELECT sum(w) FROM u WHERE u.k = t.k) AS s FROM t`},
