@@ -229,12 +229,12 @@ func (b *binder) groupExpr(e ast.Expr, sc *scope, targets []target) (Expr, error
 
 // grouper builds the Aggregate of a block and rewrites what stands above it.
 type grouper struct {
-	b       *binder
-	sc      *scope
-	sel     *selectState
-	exprs   []Expr
-	sets    [][]int
-	pos     int
+	b     *binder
+	sc    *scope
+	sel   *selectState
+	exprs []Expr
+	sets  [][]int
+	pos   int
 
 	byKey map[string]int // expression -> key id
 	keys  idset
