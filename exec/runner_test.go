@@ -11,6 +11,7 @@ import (
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
+	"streamsql/sql/parser/ast"
 	"streamsql/sql/planner"
 )
 
@@ -123,9 +124,9 @@ func TestInputOrder(t *testing.T) {
 func TestBuildRefuses(t *testing.T) {
 	alloc := checked(t)
 	s := tschema(types.Int4)
-	over := &planner.Over{Input: tscan(s)}
-	over.Describe(s, planner.Props{})
-	if _, err := Build(tctx(alloc), over, NewCollector()); pgerr.Code(err) != pgerr.FeatureNotSupported || pgerr.From(err).Hint == "" {
+	timed := &planner.Emit{Input: tscan(s), Spec: planner.EmitSpec{Trigger: ast.EmitChanges, Envelope: planner.EnvelopeChangelog, Timeout: 1, Limit: -1}}
+	timed.Describe(s, planner.Props{})
+	if _, err := Build(tctx(alloc), timed, NewCollector()); pgerr.Code(err) != pgerr.FeatureNotSupported || pgerr.From(err).Hint == "" {
 		t.Errorf("got %v", err)
 	}
 	// An operator that does not open closes the others.
