@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"streamsql/catalog"
@@ -142,6 +143,12 @@ func (e *Engine) connectorConfig(rel *catalog.Relation, env types.Env, alloc vec
 	cfg := &connector.Config{
 		Name: rel.Schema + "." + rel.Name, Options: optionMap(rel), Env: env, Alloc: alloc,
 		Columns: rel.Fields().Fields,
+	}
+	if v, _ := rel.Option("bad_data"); strings.EqualFold(v, "drop") {
+		cfg.BadRow = func(_ []byte, where string, err error) error {
+			e.log.Info("row dropped", "relation", cfg.Name, "where", where, "err", err)
+			return nil
+		}
 	}
 	for i, c := range rel.Columns {
 		cfg.NotNull = append(cfg.NotNull, c.NotNull)

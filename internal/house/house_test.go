@@ -24,8 +24,8 @@ var order = [][]string{
 	{"sql/planner"},
 	{"exec"},
 	{"engine"},
-	{"wire", "internal/sqltest"},
-	{"cmd/streamsql"},
+	{"wire", "internal/sqltest", "internal/bench", "internal/laws"},
+	{"cmd/streamsql", "internal/bench/cmd"},
 }
 
 // libraries lists the packages that may import a library (by the beginning of

@@ -1,7 +1,7 @@
 // Package sqltest runs SQL tests that are written as data: files in the manner
 // of sqllogictest, extended with what a streaming engine needs (changelogs,
 // queries that run beside the statements, COPY data) and with a comparison
-// against PostgreSQL. doc.go of testdata/slt describes the format.
+// against PostgreSQL. testdata/slt/README.md describes the format.
 package sqltest
 
 import (
