@@ -575,7 +575,7 @@ func (s *Session) startJob(ctx context.Context, r *relation, root planner.Node) 
 		return nil, err
 	}
 	// The job outlives the session: what its functions may ask must not be the session's.
-	fc.Session = nil
+	fc.Session, fc.Env.RegName = nil, nil
 	if err := j.fill(ctx); err != nil {
 		j.close()
 		return nil, err

@@ -119,5 +119,6 @@ func TestTablesAndViews(t *testing.T) {
 	if _, err := tryRun(s, `DROP TABLE t`); err == nil {
 		t.Error("DROP of a table with dependents succeeded")
 	}
+	expect(t, s, `SELECT pg_typeof(1), 't'::regclass, 'pg_catalog'::regnamespace`, "integer|t|pg_catalog")
 	run(t, s, `DROP TABLE t CASCADE`)
 }

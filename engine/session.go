@@ -98,6 +98,9 @@ func (e *Engine) NewSession(o SessionOptions) (*Session, error) {
 		}
 		s.vars.defaults[key] = v
 	}
+	s.vars.env.RegName = func(t types.T, oid uint32) (string, bool) {
+		return (&sessionInfo{s: s, cat: e.Catalog()}).RegName(t, oid)
+	}
 	e.sessions.Lock()
 	e.sessions.nextPID++
 	s.pid = e.sessions.nextPID

@@ -207,6 +207,11 @@ func AppendText(dst []byte, env *Env, t T, d Datum) []byte {
 			if x == 0 {
 				return append(dst, '-')
 			}
+			if env != nil && env.RegName != nil {
+				if name, ok := env.RegName(t, uint32(x)); ok {
+					return append(dst, name...)
+				}
+			}
 		}
 		return AppendInt(dst, x)
 	case float32:

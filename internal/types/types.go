@@ -201,6 +201,8 @@ type Env struct {
 	IntervalStyle string // postgres where empty
 	ByteaOutput   string // hex where empty
 	ExtraFloat    int    // extra_float_digits; 0 means the default, 1
+	// RegName gives the name that an OID has as a reg* type, which is its text; nil, or false, shows the number.
+	RegName func(t T, oid uint32) (string, bool)
 	// Now is the time that 'now', 'today' and 'tomorrow' mean as input, us since 1970 UTC.
 	Now int64
 }
