@@ -159,7 +159,10 @@ func (c *coordinator) publish(k *commit, deltas map[uint32][]*vec.Batch, now vec
 	e.cut.Lock()
 	defer e.cut.Unlock()
 	e.epoch++
+	// A subscriber may have been promised, since the step began, that nothing more comes until now.
+	now = max(now, e.lastTick+1)
 	e.lastTick = now
+	e.history.record(epochChanges{epoch: e.epoch, now: now, deltas: deltas}, e.relations)
 	for _, j := range c.jobs {
 		if j.rel.table != nil && len(deltas[j.rel.rel.OID]) > 0 {
 			j.rel.published = j.rel.table.Snapshot()

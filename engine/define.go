@@ -147,7 +147,7 @@ func (s *Session) createTable(ctx context.Context, x *ast.CreateTable) (string, 
 	r := s.e.register(rel)
 	err = s.e.changeCatalog(&catalogChange{Put: []*catalog.Relation{rel}}, func() {
 		if r != nil {
-			s.e.relations[rel.OID] = r
+			s.e.addRelation(r)
 		}
 	})
 	if err == nil && rel.Kind == catalog.Table {
@@ -421,7 +421,7 @@ func (s *Session) createTableAs(ctx context.Context, x *ast.CreateTable, schema,
 		}
 	}
 	r.published = r.table.Snapshot()
-	err = s.e.changeCatalog(&catalogChange{Put: []*catalog.Relation{rel}}, func() { s.e.relations[rel.OID] = r })
+	err = s.e.changeCatalog(&catalogChange{Put: []*catalog.Relation{rel}}, func() { s.e.addRelation(r) })
 	if err == nil {
 		err = s.e.logRows([]tableWrite{{oid: rel.OID, changes: bs, after: r.published}})
 	}
@@ -615,7 +615,7 @@ func (e *Engine) publishJob(j *job, ch *catalogChange) (err error) {
 	if ch != nil {
 		e.cat = ch.apply(e.cat)
 	}
-	e.relations[j.rel.rel.OID] = j.rel
+	e.addRelation(j.rel)
 	e.cut.Unlock()
 	e.coord.addJob(j)
 	e.coord.poke()

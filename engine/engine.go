@@ -24,6 +24,8 @@ type Options struct {
 	Alloc vec.Allocator
 	// Clock gives processing time in microseconds since 1970 UTC; nil is the wall clock. Tests bring virtual time.
 	Clock func() vec.Time
+	// HistoryBytes bounds the memory for the changes of recent epochs, which SUBSCRIBE .. AS OF can go back to; 0 is 64 MiB.
+	HistoryBytes int64
 	// BatchRows is how many rows a batch that enters a graph holds at most; 0 is vec.MaxRows. Results never depend
 	// on it, which tests check by running with small batches.
 	BatchRows int
@@ -48,6 +50,7 @@ type Engine struct {
 	relations map[uint32]*relation
 	epoch     uint64
 	lastTick  vec.Time
+	history   history
 	subs      map[*subscription]struct{}
 
 	// write serialises changes of tables and the catalog: what is validated under it stays valid until it is enqueued.
@@ -78,6 +81,7 @@ type relation struct {
 	version uint64 // of a table: changes with every commit, under Engine.write
 	// published is what readers see, under Engine.cut.
 	published *state.TableSnapshot
+	born      vec.Time // when it was made, or the engine was opened
 	rowErrors atomic.Int64
 }
 
@@ -91,6 +95,9 @@ func Open(o Options) (*Engine, error) {
 	}
 	if o.BatchRows <= 0 || o.BatchRows > vec.MaxRows {
 		o.BatchRows = vec.MaxRows
+	}
+	if o.HistoryBytes <= 0 {
+		o.HistoryBytes = defaultHistory
 	}
 	if o.Clock == nil {
 		o.Clock = func() vec.Time { return time.Now().UnixMicro() }
@@ -107,6 +114,7 @@ func Open(o Options) (*Engine, error) {
 	for _, c := range builtinConnectors() {
 		e.connectors[c.Name()] = c
 	}
+	e.history = history{limit: o.HistoryBytes, horizon: e.clock() + 1}
 	e.sessions.m = map[int32]*Session{}
 	e.sessions.nextPID = 1000
 	if o.DataDir != "" {
@@ -152,11 +160,19 @@ func (e *Engine) Close() error {
 	for s := range e.subs {
 		s.close()
 	}
+	e.history.close()
 	e.relations = map[uint32]*relation{}
 	if e.store != nil {
 		return e.store.Close()
 	}
 	return nil
+}
+
+// addRelation makes a relation known from now on. The caller holds e.cut.
+func (e *Engine) addRelation(r *relation) {
+	e.lastTick = max(e.clock(), e.lastTick+1)
+	r.born = e.lastTick
+	e.relations[r.rel.OID] = r
 }
 
 // Catalog gives the catalog as it is now.

@@ -78,6 +78,7 @@ type queryPortal struct {
 	q       *planner.Query
 	columns []Column
 	fc      *fn.Ctx
+	args    []types.Datum // of the statement's parameters
 	tag     string
 	graph   *exec.Graph
 	out     *exec.Collector
@@ -87,6 +88,7 @@ type queryPortal struct {
 	current int // feed being read, of a snapshot
 	epoch   uint64
 	now     vec.Time
+	upTo    *vec.Time // of SUBSCRIBE: changes from then on are not sent
 	err     error
 	stats   exec.Stats
 }
@@ -125,13 +127,48 @@ func (p *queryPortal) start(ctx context.Context) error {
 	}
 	oids := scannedOIDs(p.graph)
 	snaps, epoch := p.s.readSnapshots(oids)
-	if p.q.Continuous && len(oids) > 0 {
+	asOf, err := p.timeOf(p.q.AsOf, "AS OF")
+	if err != nil {
+		return err
+	}
+	if p.upTo, err = p.timeOf(p.q.UpTo, "UP TO"); err != nil {
+		return err
+	}
+	switch {
+	case asOf != nil && p.upTo != nil && *p.upTo <= *asOf:
+		return pgerr.New(pgerr.InvalidParameterValue, "UP TO must be later than AS OF").At(p.q.UpTo.Pos)
+	case asOf != nil:
+		if p.sub, err = p.e.subscribeAt(oids, *asOf, p.q.AsOf.Pos); err != nil {
+			return err
+		}
+	case p.q.Continuous && len(oids) > 0:
 		p.sub = p.e.subscribe(oids)
+	}
+	if p.sub != nil {
 		snaps, epoch, p.now = p.sub.snaps, p.sub.epoch, p.sub.now
 	}
 	p.epoch = epoch
 	p.feeds, err = p.e.newFeeds(ctx, p.graph, snaps, p.s.viewer(), p.fc.Env, p.q.Continuous, p.e.alloc)
 	return err
+}
+
+// timeOf evaluates a bound of SUBSCRIBE; nil if it was not given.
+func (p *queryPortal) timeOf(b *planner.TimeBound, what string) (*vec.Time, error) {
+	if b == nil {
+		return nil, nil
+	}
+	d, err := exec.EvalConst(p.fc, planner.BindExpr(b.Expr, p.args))
+	if err != nil {
+		return nil, pgerr.AtPos(err, b.Pos)
+	}
+	if d == nil {
+		return nil, pgerr.New(pgerr.NullValueNotAllowed, "%s must not be null", what).At(b.Pos)
+	}
+	t := d.(int64)
+	if t == types.PosInfinity || t == types.NegInfinity {
+		return nil, pgerr.New(pgerr.InvalidParameterValue, "%s must be a finite time", what).At(b.Pos)
+	}
+	return &t, nil
 }
 
 // Fetch implements Portal.
@@ -240,7 +277,9 @@ func (p *queryPortal) readStored() error {
 			}
 		}
 	}
-	p.stage = following
+	if p.sub == nil {
+		p.stage = following
+	}
 	return p.settle()
 }
 
@@ -250,10 +289,8 @@ func (p *queryPortal) settle() error {
 	if err != nil {
 		return err
 	}
-	if p.now < p.e.clock() {
-		p.now = p.e.clock()
-	} else {
-		p.now++
+	if moved, err := p.moveOn(); err != nil || !moved {
+		return err
 	}
 	if err := p.graph.Tick(exec.Tick{Epoch: p.epoch, Now: p.now}); err != nil {
 		return err
@@ -262,6 +299,38 @@ func (p *queryPortal) settle() error {
 		p.queue = append(p.queue, takeAll(p.out)...)
 		p.finish()
 	}
+	return nil
+}
+
+// moveOn sets the time of a tick that no epoch brings. It reports false if there is to be none: changes of relations
+// wait, and come first, or the query has ended.
+func (p *queryPortal) moveOn() (bool, error) {
+	if p.sub == nil {
+		p.now = max(p.e.clock(), p.now+1)
+		return true, nil
+	}
+	if p.stage == reading { // the content that the query starts from has the time of its snapshot
+		p.stage = following
+		return true, nil
+	}
+	now, ok := p.sub.tick()
+	switch {
+	case !ok:
+		return false, nil
+	case p.upTo != nil && now >= *p.upTo:
+		return false, p.end()
+	}
+	p.now = now
+	return true, nil
+}
+
+// end finishes a subscription at its UP TO: a last tick says that everything before it has been sent.
+func (p *queryPortal) end() error {
+	if err := p.graph.Tick(exec.Tick{Epoch: p.epoch, Now: *p.upTo, Last: true}); err != nil {
+		return err
+	}
+	p.queue = append(p.queue, takeAll(p.out)...)
+	p.finish()
 	return nil
 }
 
@@ -274,6 +343,9 @@ func (p *queryPortal) follow(ctx context.Context) error {
 		}
 		if ec != nil {
 			defer ec.release()
+			if p.upTo != nil && ec.now >= *p.upTo {
+				return p.end()
+			}
 			for _, f := range p.feeds {
 				if f.changes {
 					if err := f.pushChanges(ec.deltas[f.scan.Rel.OID]); err != nil {
@@ -297,7 +369,11 @@ func (p *queryPortal) follow(ctx context.Context) error {
 	if more || p.stage == finished || p.out.Rows() > 0 {
 		return nil
 	}
-	if next := p.graph.NextTimer(); next != vec.MaxTime {
+	next := p.graph.NextTimer()
+	if p.upTo != nil {
+		next = min(next, *p.upTo)
+	}
+	if next != vec.MaxTime {
 		due := time.Duration(max(next-p.e.clock(), 0)) * time.Microsecond
 		if due == 0 && !pushed {
 			return p.settle()

@@ -208,7 +208,9 @@ func (s *Session) Bind(ctx context.Context, st *Statement, args []types.Datum) (
 }
 
 func (s *Session) bindQuery(ctx context.Context, q *planner.Query, columns []Column, args []types.Datum) *queryPortal {
-	return s.newQueryPortal(q, planner.Bind(q.Root, args), columns, s.fnCtx(ctx))
+	p := s.newQueryPortal(q, planner.Bind(q.Root, args), columns, s.fnCtx(ctx))
+	p.args = args
+	return p
 }
 
 // Execute runs one statement without parameters: Prepare and Bind in one.

@@ -105,6 +105,31 @@ func (s *subscription) dropQueue() {
 	s.queue, s.rows = nil, 0
 }
 
+func (ec *epochChanges) rowCount() int {
+	n := 0
+	for _, bs := range ec.deltas {
+		for _, b := range bs {
+			n += b.N
+		}
+	}
+	return n
+}
+
+// tick gives a time for a tick without changes: every change until then has been taken, and what comes later has a
+// later time, so that what the query says at that time is a promise. ok is false if there are changes to take first.
+func (s *subscription) tick() (now vec.Time, ok bool) {
+	e := s.e
+	e.cut.Lock()
+	defer e.cut.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) > 0 || s.failed != nil {
+		return 0, false
+	}
+	e.lastTick = max(e.clock(), e.lastTick+1)
+	return e.lastTick, true
+}
+
 // next gives the changes of the next epoch, nil if there are none yet. The caller releases them.
 func (s *subscription) next() (*epochChanges, error) {
 	s.mu.Lock()

@@ -192,10 +192,14 @@ func (e *emit) prefixColumns(n int, ts vec.Time, ops []string, diffs []int64, pr
 // progress sends a row that says that nothing more comes below its _ts: after rows, and
 // now and then in silence.
 func (e *emit) progress(t Tick) error {
-	if !e.some && e.told != vec.MinTime && t.Now < e.told+progressEvery {
+	if !t.Last && !e.some && e.told != vec.MinTime && t.Now < e.told+progressEvery {
 		return nil
 	}
-	ts := e.stamp(t.Now)
+	now := t.Now + 1 // what has the time of the tick has been sent
+	if t.Last {
+		now = t.Now
+	}
+	ts := e.stamp(now)
 	e.ts, e.told, e.some = ts-1, ts, false
 	cols := e.prefixColumns(1, ts, nil, nil, true)
 	for _, f := range e.in.Fields {

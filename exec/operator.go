@@ -44,6 +44,8 @@ type Mark struct {
 type Tick struct {
 	Epoch uint64
 	Now   vec.Time
+	// Last says that nothing comes after this tick although the input goes on: what was sent is complete until Now.
+	Last bool
 }
 
 // Operator is a step function: it has no goroutine, clock or lock of its own, so

@@ -264,6 +264,13 @@ type TableSnapshot struct {
 // Schema gives the columns.
 func (s *TableSnapshot) Schema() *vec.Schema { return s.schema }
 
+// Table gives a new table with the rows of s.
+func (s *TableSnapshot) Table() *Table {
+	t := NewTable(s.schema, s.key)
+	t.Reset(s)
+	return t
+}
+
 // Len gives the number of rows.
 func (s *TableSnapshot) Len() int64 { return s.count }
 

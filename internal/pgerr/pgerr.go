@@ -58,6 +58,7 @@ const (
 	InvalidCursorName             = "34000"
 	InvalidCatalogName            = "3D000"
 	InvalidSchemaName             = "3F000"
+	SnapshotTooOld                = "72000"
 	SerializationFailure          = "40001"
 	SyntaxError                   = "42601"
 	InsufficientPrivilege         = "42501"

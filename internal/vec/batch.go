@@ -100,6 +100,19 @@ func (b *Batch) Release() {
 	}
 }
 
+// Bytes gives the memory that the columns hold. Buffers that are shared are counted by each batch.
+func (b *Batch) Bytes() int64 {
+	n := int64(len(b.Ops)) + 8*int64(len(b.W))
+	for _, c := range b.Cols {
+		for _, buf := range c.Data().Buffers() {
+			if buf != nil {
+				n += int64(buf.Cap())
+			}
+		}
+	}
+	return n
+}
+
 // Op gives the change of row i.
 func (b *Batch) Op(i int) Op {
 	if b.Ops == nil {

@@ -40,6 +40,8 @@ type Query struct {
 	Continuous bool
 	// Depends lists the OIDs of the relations that the query names.
 	Depends []uint32
+	// AsOf and UpTo bound a SUBSCRIBE in time; nil where they were not given.
+	AsOf, UpTo *TimeBound
 }
 
 // PlanQuery plans a SELECT, with or without EMIT.

@@ -1,0 +1,207 @@
+package engine
+
+import (
+	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
+	"streamsql/internal/vec"
+	"streamsql/state"
+)
+
+// defaultHistory is how many bytes of changes an engine remembers, for subscriptions that resume.
+const defaultHistory = 64 << 20
+
+// historyParts is how many segments the history has when it is full: it forgets a segment at a time.
+const historyParts = 8
+
+// history remembers the changes of recent epochs, so that SUBSCRIBE .. AS OF can go
+// on from a time in the past without a gap. It is used under Engine.cut. What it cannot go back
+// to is refused: a client never gets a stream with a hole.
+type history struct {
+	limit    int64
+	bytes    int64
+	segments []*segment
+	horizon  vec.Time // changes at this time and later are all here
+}
+
+// segment is a run of epochs and the content that relations had before the first of them.
+type segment struct {
+	start  map[uint32]*state.TableSnapshot
+	epochs []epochChanges
+	bytes  int64
+}
+
+// record adds an epoch whose changes are not yet in the published snapshots of relations.
+func (h *history) record(ec epochChanges, relations map[uint32]*relation) {
+	if len(ec.deltas) == 0 {
+		return
+	}
+	var last *segment
+	if n := len(h.segments); n > 0 {
+		last = h.segments[n-1]
+	}
+	if last == nil || last.bytes >= h.limit/historyParts {
+		last = &segment{start: make(map[uint32]*state.TableSnapshot, len(relations))}
+		for oid, r := range relations {
+			last.start[oid] = r.published
+		}
+		h.segments = append(h.segments, last)
+	}
+	kept := epochChanges{epoch: ec.epoch, now: ec.now, deltas: make(map[uint32][]*vec.Batch, len(ec.deltas))}
+	size := int64(0)
+	for oid, bs := range ec.deltas {
+		if r := relations[oid]; last.start[oid] == nil && r != nil {
+			last.start[oid] = r.published // made since the segment began
+		}
+		for _, b := range bs {
+			kept.deltas[oid] = append(kept.deltas[oid], b.Retain())
+			size += b.Bytes() + copiedNodes
+		}
+	}
+	last.epochs = append(last.epochs, kept)
+	last.bytes += size
+	h.bytes += size
+	for h.bytes > h.limit && len(h.segments) > 0 {
+		old := h.segments[0]
+		h.segments = h.segments[1:]
+		h.bytes -= old.bytes
+		h.horizon = old.epochs[len(old.epochs)-1].now + 1
+		old.release()
+	}
+}
+
+// copiedNodes is about what the segment's snapshots cost for a batch of changes: the nodes of the tree that it copied.
+const copiedNodes = 2048
+
+func (s *segment) release() {
+	for i := range s.epochs {
+		s.epochs[i].release()
+	}
+	s.epochs = nil
+}
+
+func (h *history) close() {
+	for _, s := range h.segments {
+		s.release()
+	}
+	h.segments, h.bytes = nil, 0
+}
+
+// since gives the epochs at at or later, retained for the caller, and a function that
+// computes what relations contained just before at. That function may be called without Engine.cut.
+func (h *history) since(at vec.Time, oids []uint32, relations map[uint32]*relation) (epochs []epochChanges, content func() (map[uint32]*state.TableSnapshot, error)) {
+	type past struct {
+		from  *state.TableSnapshot
+		apply []*vec.Batch // retained
+	}
+	pasts := make(map[uint32]*past, len(oids))
+	for _, oid := range oids {
+		if r := relations[oid]; r != nil {
+			pasts[oid] = &past{from: r.published}
+		}
+	}
+	// From the newest segment back to the one that at lies in: each has an older content, and
+	// in that one the changes before at come on top.
+	for i := len(h.segments) - 1; i >= 0; i-- {
+		s := h.segments[i]
+		if s.epochs[len(s.epochs)-1].now < at {
+			break
+		}
+		for oid, p := range pasts {
+			if from := s.start[oid]; from != nil {
+				p.from = from
+			}
+			for _, ec := range s.epochs {
+				if ec.now < at {
+					for _, b := range ec.deltas[oid] {
+						p.apply = append(p.apply, b.Retain())
+					}
+				}
+			}
+		}
+	}
+	for _, s := range h.segments {
+		for _, ec := range s.epochs {
+			if ec.now < at {
+				continue
+			}
+			kept := epochChanges{epoch: ec.epoch, now: ec.now, deltas: map[uint32][]*vec.Batch{}}
+			for _, oid := range oids {
+				for _, b := range ec.deltas[oid] {
+					kept.deltas[oid] = append(kept.deltas[oid], b.Retain())
+				}
+			}
+			if len(kept.deltas) > 0 {
+				epochs = append(epochs, kept)
+			}
+		}
+	}
+	return epochs, func() (map[uint32]*state.TableSnapshot, error) {
+		out := make(map[uint32]*state.TableSnapshot, len(pasts))
+		var failed error
+		for oid, p := range pasts {
+			if len(p.apply) == 0 {
+				out[oid] = p.from
+			} else {
+				t := p.from.Table()
+				for _, b := range p.apply {
+					if err := t.Apply(b); err != nil && failed == nil {
+						failed = err
+					}
+				}
+				out[oid] = t.Snapshot()
+			}
+			for _, b := range p.apply {
+				b.Release()
+			}
+		}
+		return out, failed
+	}
+}
+
+// subscribeAt is subscribe from just before a time in the past: the snapshots are the content before at, and every
+// change at at or later follows.
+func (e *Engine) subscribeAt(oids []uint32, at vec.Time, pos int) (*subscription, error) {
+	s := &subscription{e: e, oids: map[uint32]bool{}, notify: make(chan struct{}, 1), now: at - 1}
+	for _, oid := range oids {
+		s.oids[oid] = true
+	}
+	content, err := func() (func() (map[uint32]*state.TableSnapshot, error), error) {
+		e.cut.Lock()
+		defer e.cut.Unlock()
+		if at > max(e.clock(), e.lastTick)+1 {
+			return nil, pgerr.New(pgerr.InvalidParameterValue, "AS OF lies in the future").
+				WithHint("Use a _ts that a progress row showed, or leave AS OF out to begin now.").At(pos)
+		}
+		if at < e.history.horizon {
+			return nil, pgerr.New(pgerr.SnapshotTooOld, "changes before %s are not remembered any more", timestamp(e.history.horizon)).
+				WithHint("Subscribe without AS OF: the subscription begins with a snapshot of the present.").At(pos)
+		}
+		for _, oid := range oids {
+			if r := e.relations[oid]; r != nil && at <= r.born {
+				return nil, pgerr.New(pgerr.SnapshotTooOld, "relation \"%s\" was made at %s, after the time of AS OF", r.rel.Name, timestamp(r.born)).At(pos)
+			}
+		}
+		epochs, content := e.history.since(at, oids, e.relations)
+		s.epoch = e.epoch
+		for i := range epochs {
+			s.epoch = min(s.epoch, epochs[i].epoch-1)
+			s.rows += epochs[i].rowCount()
+		}
+		s.queue = epochs
+		e.subs[s] = struct{}{}
+		return content, nil
+	}()
+	if err != nil {
+		return nil, err
+	}
+	if s.snaps, err = content(); err != nil {
+		e.unsubscribe(s)
+		return nil, err
+	}
+	return s, nil
+}
+
+func timestamp(t vec.Time) string {
+	env := types.Env{}
+	return string(types.AppendText(nil, &env, types.Timestamptz, t))
+}
