@@ -1,0 +1,3 @@
+-- Pass through: what reading and handing out rows costs by itself.
+SELECT auction, bidder, price, date_time, extra
+FROM bid

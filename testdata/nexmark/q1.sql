@@ -1,0 +1,3 @@
+-- Currency conversion: exact decimal arithmetic on every row.
+SELECT auction, bidder, 0.908 * price AS price, date_time, extra
+FROM bid
