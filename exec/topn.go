@@ -27,6 +27,9 @@ type topNOp struct {
 	hasW          bool
 	passed        int64 // rows of a snapshot without order: sent or skipped
 	done          bool
+	queue         *closeQueue // of partitions that are freed when they close, nil: none is
+	onClose       bool        // rows are sent once, at the close
+	orphans       []uint32    // ids of a batch that were given to late rows
 
 	views, keys []vec.Vec
 	ids         []uint32
@@ -71,6 +74,8 @@ func (t *topNOp) Open(ctx *Context, out Output) error {
 		keys = append(keys, schema.Fields[c].Type)
 	}
 	t.groups = newGroups(ctx.Alloc, keys)
+	t.queue = newCloseQueue(ctx, &t.n.Close)
+	t.onClose = t.queue != nil && t.n.Close.OnClose
 	return nil
 }
 
@@ -126,11 +131,27 @@ func (t *topNOp) Push(_ int, b *vec.Batch) error {
 		t.parts = append(t.parts, nil)
 	}
 	most := t.most()
+	var ends []vec.Time
+	if t.queue != nil {
+		ends = t.queue.endsOf(t.views, b.N)
+	}
 	for i, id := range t.ids {
+		if ends != nil && t.queue.late(b, i, ends[i]) {
+			if t.parts[id] == nil {
+				t.orphans = append(t.orphans, id)
+			}
+			if err := reportLate(t.ctx, b, i, ends[i]); err != nil {
+				return err
+			}
+			continue
+		}
 		p := t.parts[id]
 		if p == nil {
 			p = new(topPart)
 			t.parts[id] = p
+			if ends != nil {
+				t.queue.add(ends[i], id)
+			}
 		}
 		if b.Op(i) == vec.Delete {
 			t.deleteRow(p, id, i)
@@ -156,12 +177,13 @@ func (t *topNOp) Push(_ int, b *vec.Batch) error {
 			t.prune(p, most)
 		}
 	}
+	t.orphans = removeOrphans(t.groups, t.orphans)
 	return nil
 }
 
 // touch remembers the result of a partition before its first change in a tick.
 func (t *topNOp) touch(p *topPart, id uint32) {
-	if p.dirty {
+	if p.dirty || t.onClose {
 		return
 	}
 	p.dirty = true
@@ -254,6 +276,9 @@ func (t *topNOp) pass(b *vec.Batch) error {
 // Advance implements Operator.
 func (t *topNOp) Advance(_ int, m Mark) error {
 	t.mark = m
+	if t.onClose {
+		return t.closeDue()
+	}
 	if t.ctx.Continuous || m.W != vec.MaxTime || t.done {
 		return nil
 	}
@@ -298,7 +323,7 @@ func (t *topNOp) sortResult() {
 
 // Tick implements Operator.
 func (t *topNOp) Tick(Tick) error {
-	if !t.ctx.Continuous {
+	if !t.ctx.Continuous || t.onClose {
 		return nil
 	}
 	c := &t.changes
@@ -310,21 +335,58 @@ func (t *topNOp) Tick(Tick) error {
 		after = t.window(p, after[:0])
 		t.diff(p.before, after)
 		p.dirty, p.before = false, p.before[:0]
-		if p.rows.n == 0 {
+		if p.rows.n == 0 && t.queue == nil {
 			empty = append(empty, id)
 			t.parts[id] = nil
 		}
 	}
 	t.dirty = t.dirty[:0]
-	t.groups.Remove(empty)
 	if err := t.send(c.del, c.delRank, vec.Delete); err != nil {
 		return err
 	}
 	if err := t.send(c.ins, c.insRank, vec.Insert); err != nil {
 		return err
 	}
+	if t.queue != nil {
+		for _, id := range t.queue.due(t.mark.W) {
+			t.free(id)
+			empty = append(empty, id)
+		}
+	}
+	t.groups.Remove(empty)
 	t.compact()
 	return passHeld(t.out, t.mark, &t.sent)
+}
+
+// free drops a partition; its id is still to be given back.
+func (t *topNOp) free(id uint32) {
+	t.parts[id].rows.from(0, func(r rowRef) bool { t.store.kill(r); return true })
+	t.parts[id] = nil
+}
+
+// closeDue sends the rows of the partitions that the watermark closes, and frees those.
+func (t *topNOp) closeDue() error {
+	c := &t.changes
+	due := t.queue.due(t.mark.W)
+	c.ins, c.insRank = c.ins[:0], c.insRank[:0]
+	for _, id := range due {
+		from := len(c.ins)
+		c.ins = t.window(t.parts[id], c.ins)
+		if t.n.RankCol {
+			for k := range c.ins[from:] {
+				c.insRank = append(c.insRank, t.offset+int64(k)+1)
+			}
+		}
+	}
+	if err := t.send(c.ins, c.insRank, vec.Insert); err != nil {
+		return err
+	}
+	for _, id := range due {
+		t.free(id)
+	}
+	t.groups.Remove(due)
+	t.compact()
+	return passHeld(t.out, t.queue.mark(t.mark), &t.sent)
 }
 
 // diff notes what leaves and what enters the result of a partition.
@@ -374,6 +436,9 @@ func (t *topNOp) diff(before, after []rowRef) {
 // send emits rows of the store, with their ranks where asked for.
 func (t *topNOp) send(refs []rowRef, ranks []int64, op vec.Op) error {
 	out := marked(t.out, t.hasW, t.sent.W)
+	if t.onClose {
+		out = t.out // what comes at the close is not behind the watermark
+	}
 	for len(refs) > 0 {
 		n := min(len(refs), vec.MaxRows)
 		bld := vec.NewBuilder(t.ctx.Alloc, t.n.Schema())
@@ -467,6 +532,9 @@ func (t *topNOp) Snapshot(w *state.Writer) error {
 func (t *topNOp) Restore(r *state.Reader) error {
 	t.mark = Mark{W: r.Int64(), Idle: r.Bool()}
 	t.sent = t.mark
+	if t.onClose {
+		t.sent = t.queue.mark(t.mark)
+	}
 	t.hasW, t.done, t.passed = r.Bool(), r.Bool(), r.Int64()
 	cols := make([]vec.Vec, len(t.store.kinds))
 	for i := range cols {
@@ -484,12 +552,19 @@ func (t *topNOp) Restore(r *state.Reader) error {
 	ids := make([]uint32, n)
 	t.groups.Intern(keyCols(nil, cols, t.n.Partition), ids)
 	t.parts = make([]*topPart, t.groups.Len())
+	var ends []vec.Time
+	if t.queue != nil {
+		ends = t.queue.endsOf(cols, n)
+	}
 	t.store.addSel(cols, iota32(n), func(at, row int, sel []int32) {
 		for k, i := range sel {
 			p := t.parts[ids[i]]
 			if p == nil {
 				p = new(topPart)
 				t.parts[ids[i]] = p
+				if ends != nil {
+					t.queue.add(ends[i], ids[i])
+				}
 			}
 			p.rows.insert(len(p.rows.chunks), 0, rowRef(at<<blockBits|(row+k)))
 		}

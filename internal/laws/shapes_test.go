@@ -155,7 +155,21 @@ var shapes = []shape{
 	{name: "left join of representations", sql: `SELECT a.n, a.x, u.w FROM (SELECT k, n, x FROM t) a LEFT JOIN u ON a.k = u.k`},
 	{name: "tumble union later", sql: `SELECT window_start, window_end, k, count(*) AS c, max(x) AS m FROM {tumble (SELECT ts, k, x FROM e WHERE v > 1 UNION ALL SELECT ts, k, x + 1 FROM f) 5} w GROUP BY window_start, window_end, k`, close: true, late: true, loose: true},
 	{name: "top of windows", sql: `SELECT window_start, window_end, k, c FROM (SELECT *, row_number() OVER (PARTITION BY window_start, window_end ORDER BY c DESC, k) AS rn FROM
-		(SELECT window_start, window_end, k, count(*) AS c FROM {tumble e 10} w GROUP BY window_start, window_end, k) g) r WHERE rn <= 2`},
+		(SELECT window_start, window_end, k, count(*) AS c FROM {tumble e 10} w GROUP BY window_start, window_end, k) g) r WHERE rn <= 2`, close: true, lateModel: true},
+	{name: "top of windows with rank", sql: `SELECT window_end, k, s, rn FROM (SELECT *, row_number() OVER (PARTITION BY window_start, window_end ORDER BY s DESC NULLS LAST, k) AS rn FROM
+		(SELECT window_start, window_end, k, sum(v) AS s FROM {hop e 5 10} w GROUP BY window_start, window_end, k) g) r WHERE rn <= 3`, close: true, lateModel: true},
+	{name: "top of window rows", sql: `SELECT window_end, k, v, rn FROM (SELECT *, row_number() OVER (PARTITION BY window_start, window_end, k ORDER BY v DESC NULLS LAST) AS rn FROM {tumble e 10} w) r WHERE rn <= 2`,
+		close: true, lateModel: true},
+	{name: "top of hop rows", sql: `SELECT window_end, k, v FROM (SELECT *, row_number() OVER (PARTITION BY window_time, window_end ORDER BY v, k) AS rn FROM {hop e 4 10} w) r WHERE rn < 4`, close: true, lateModel: true},
+	{name: "top of cumulated", sql: `SELECT window_end, k, v FROM (SELECT *, row_number() OVER (PARTITION BY window_start, window_end ORDER BY v DESC, k) AS rn FROM {cumulate e 5 20} w) r WHERE rn <= 2`, close: true, lateModel: true},
+	{name: "top of growing table", sql: `SELECT window_end, k, v FROM (SELECT *, row_number() OVER (PARTITION BY window_start, window_end ORDER BY v DESC, k) AS rn FROM {tumble tw 10} w) r WHERE rn <= 2`, close: true},
+	{name: "top of sessions", sql: `SELECT window_end, k, s FROM (SELECT *, row_number() OVER (PARTITION BY window_start, window_end ORDER BY s DESC, k) AS rn FROM
+		(SELECT window_start, window_end, k, sum(v) AS s FROM {session e 3} w GROUP BY window_start, window_end, k) g) r WHERE rn <= 2`, close: true},
+	{name: "window keep first", sql: `SELECT window_end, k, ts FROM (SELECT *, row_number() OVER (PARTITION BY window_start, window_end, k ORDER BY ts) AS rn FROM {tumble e 10} w) r WHERE rn = 1`, close: true, lateModel: true},
+	{name: "window keep last", sql: `SELECT window_end, k, ts FROM (SELECT *, row_number() OVER (PARTITION BY window_start, window_end, k ORDER BY ts DESC) AS rn FROM {tumble e 10} w) r WHERE rn = 1`, close: true, lateModel: true},
+	{name: "keep first", sql: `SELECT k, ts FROM (SELECT *, row_number() OVER (PARTITION BY k ORDER BY ts) AS rn FROM e) r WHERE rn = 1`},
+	{name: "nexmark q18", sql: `SELECT k, v, ts FROM (SELECT *, row_number() OVER (PARTITION BY v, k ORDER BY ts DESC NULLS LAST) AS rn FROM e) r WHERE rn <= 1`},
+	{name: "group of top of windows", sql: `SELECT window_end, count(*) AS c FROM (SELECT *, row_number() OVER (PARTITION BY window_start, window_end, k ORDER BY v DESC) AS rn FROM {tumble e 10} w) r WHERE rn <= 2 GROUP BY window_end`, close: true, lateModel: true},
 	{name: "hop of tumble", sql: `SELECT window_start, window_end, sum(s) AS s FROM {hop (SELECT window_time, sum(v) AS s FROM {tumble e 2} a GROUP BY window_start, window_end, window_time) 4 8 window_time} w GROUP BY window_start, window_end`,
 		pg:    `SELECT window_start, window_end, sum(s) AS s FROM {hop (SELECT window_time AS wt, sum(v) AS s FROM {tumble e 2} a GROUP BY window_start, window_end, window_time) 4 8 wt} w GROUP BY window_start, window_end`,
 		close: true},

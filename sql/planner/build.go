@@ -519,8 +519,8 @@ func (p *builder) topN(t TopN) Node {
 			schema = &vec.Schema{Fields: append(slices.Clone(schema.Fields), vec.Field{Name: "row_number", Type: types.Int8})}
 		}
 		n.base = inherit(t.Input, schema)
-		n.props.Watermarks, n.ends = nil, nil
 		n.props.Retracts = p.continuous
+		n.Close = p.closing(&n.base, n.Input, n.Partition, nil, nil)
 		if t.LimitParam == nil && t.Limit == 1 && !t.WithTies {
 			n.props.Keys = append(n.props.Keys, slices.Clone(t.Partition))
 			if n.props.Keys[len(n.props.Keys)-1] == nil {
@@ -541,7 +541,7 @@ func (p *builder) over(in Node, partition []int, keys []SortKey, calls []OverCal
 		fields = append(fields, c.Type)
 	}
 	n.base = inherit(in, &vec.Schema{Fields: fields})
-	n.props.Watermarks, n.ends = nil, nil
 	n.props.Retracts = p.continuous
+	n.Close = p.closing(&n.base, in, partition, keys, calls)
 	return n
 }

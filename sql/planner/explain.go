@@ -309,6 +309,7 @@ func (e *explainer) describe(n Node) (string, []string) {
 		if n.RankCol {
 			add("Output: row_number")
 		}
+		closeLines(&n.Close, ns, add)
 		return title, lines
 	case *Over:
 		ns := names(n.Input.Schema())
@@ -325,11 +326,29 @@ func (e *explainer) describe(n Node) (string, []string) {
 			}
 			add("Call: %s(%s)", c.Name, args)
 		}
+		closeLines(&n.Close, ns, add)
 		return "WindowAgg", lines
 	case *Emit:
 		return e.emit(n)
 	}
 	return fmt.Sprintf("%T", n), nil
+}
+
+// closeLines says when the rows of a Top-N or a window function are final.
+func closeLines(c *Closing, ns []string, add func(format string, args ...any)) {
+	switch {
+	case c.OnClose:
+		s := "Emit: when " + ns[c.Col] + " has passed"
+		if c.End {
+			s = "Emit: on window close"
+		}
+		if c.Hold > 0 {
+			s += ", delayed by " + micros(c.Hold)
+		}
+		add("%s", s)
+	case c.FreeLate && c.By != NeverCloses:
+		add("State: freed when closed")
+	}
 }
 
 func (e *explainer) emit(n *Emit) (string, []string) {

@@ -239,7 +239,32 @@ type TopN struct {
 	Sorted      bool
 	LimitParam  Expr // non-nil until bound: a Param or constant expression
 	OffsetParam Expr
+	Close       Closing // of partitions
 }
+
+// Closing says when partitions or rows of an operator are final.
+type Closing struct {
+	// Col is the column of the input with a watermark that decides, where By is not NeverCloses. End says
+	// that it is a window_end, final when W >= it (another time is final when W > it).
+	By  CloseBy
+	Col int
+	End bool
+	// OnClose says that a row is sent once, when it is final. Hold is how much longer than that it waits (WITH DELAY), in microseconds.
+	OnClose bool
+	Hold    int64
+	// FreeLate says that rows of closed partitions are late and their state is freed, also under EMIT CHANGES.
+	FreeLate bool
+}
+
+// CloseBy names what a watermark makes final.
+type CloseBy uint8
+
+// What closes: nothing; partitions, by a column of PARTITION BY; rows, by the first column of ORDER BY.
+const (
+	NeverCloses CloseBy = iota
+	PartitionsClose
+	RowsClose
+)
 
 // OverCall is one window function call of an Over node.
 type OverCall struct {
@@ -259,6 +284,7 @@ type Over struct {
 	Partition []int
 	Keys      []SortKey
 	Calls     []OverCall
+	Close     Closing
 }
 
 // Emit is the root of a continuous query: it renders the changes of Input as EMIT asks.
