@@ -181,6 +181,13 @@ func (f *feed) fillSystem(viewer *catalog.Viewer) error {
 	return f.pushPieces(p)
 }
 
+// load says whether what is pushed is stored content that the query starts from, of which no row is late.
+func (f *feed) load(on bool) {
+	if f.changes && f.src == nil && f.leader == nil {
+		f.graph.Load(f.input, on)
+	}
+}
+
 // pushStored pushes the next piece of the stored content and reports whether there may be more.
 func (f *feed) pushStored() (more bool, err error) {
 	if f.rows == nil {

@@ -68,6 +68,7 @@ func scannedOIDs(g *exec.Graph) []uint32 {
 func (j *job) fill(ctx context.Context) (err error) {
 	defer recovered(j.e, "materialized view "+j.rel.rel.Name, &err)
 	for _, f := range j.feeds {
+		f.load(true)
 		for more := f.rows != nil; more; {
 			if more, err = f.pushStored(); err != nil {
 				return err
@@ -76,6 +77,7 @@ func (j *job) fill(ctx context.Context) (err error) {
 				return canceled(ctx)
 			}
 		}
+		f.load(false)
 		for f.src != nil && !f.ended && f.scan.Rel.Bounded {
 			if _, err := f.poll(ctx, f.e.batchRows); err != nil {
 				return err

@@ -270,12 +270,14 @@ func sleep(ctx context.Context, d time.Duration) error {
 // readStored pushes the content that a continuous query starts from, as one tick.
 func (p *queryPortal) readStored() error {
 	for _, f := range p.feeds {
+		f.load(true)
 		for more := f.rows != nil; more; {
 			var err error
 			if more, err = f.pushStored(); err != nil {
 				return err
 			}
 		}
+		f.load(false)
 	}
 	if p.sub == nil {
 		p.stage = following

@@ -10,6 +10,7 @@ import (
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/sql/parser"
+	"streamsql/sql/planner"
 )
 
 // sessionInfo answers the system information functions for one statement.
@@ -39,30 +40,6 @@ func (i *sessionInfo) SetSetting(name, value string, local bool) error {
 	return i.s.vars.set(settingName(name), value, local)
 }
 
-// splitName cuts a possibly qualified, possibly quoted name into its folded parts.
-func splitName(s string) []string {
-	var parts []string
-	var b strings.Builder
-	quoted := false
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '"' && quoted && i+1 < len(s) && s[i+1] == '"':
-			b.WriteByte('"')
-			i++
-		case c == '"':
-			quoted = !quoted
-		case c == '.' && !quoted:
-			parts = append(parts, b.String())
-			b.Reset()
-		case !quoted && c >= 'A' && c <= 'Z':
-			b.WriteByte(c + 'a' - 'A')
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return append(parts, b.String())
-}
-
 // RegLookup gives the OID that a name has as a reg* type.
 func (i *sessionInfo) RegLookup(kind types.T, name string) (uint32, error) {
 	name = strings.TrimSpace(name)
@@ -72,7 +49,7 @@ func (i *sessionInfo) RegLookup(kind types.T, name string) (uint32, error) {
 	if name == "-" {
 		return 0, nil
 	}
-	parts := splitName(name)
+	parts := planner.SplitName(name)
 	base, schema := parts[len(parts)-1], ""
 	if len(parts) > 1 {
 		schema = parts[len(parts)-2]
@@ -228,7 +205,7 @@ func (i *sessionInfo) RegName(kind types.T, oid uint32) (string, bool) {
 // lookupProc gives the OID of a function: by its name alone, which must be of one function, or with its argument types.
 func (i *sessionInfo) lookupProc(kind types.T, name string) (uint32, error) {
 	text, list, typed := strings.Cut(strings.TrimSpace(name), "(")
-	parts := splitName(text)
+	parts := planner.SplitName(text)
 	base, schema := strings.TrimSpace(parts[len(parts)-1]), ""
 	if len(parts) > 1 {
 		schema = parts[len(parts)-2]

@@ -89,8 +89,30 @@ func (b *builder) build(n planner.Node) (*fan, error) {
 	if t, ok := op.(timer); ok {
 		b.g.timers = append(b.g.timers, t)
 	}
+	switch n.(type) {
+	case *planner.Union, *planner.Join: // their watermark may be ahead of that of the rows
+		b.needOrigins(n, map[planner.Node]bool{})
+	}
 	b.made[n] = &s.out
 	return &s.out, nil
+}
+
+// needOrigins makes the Watermark operators below n pass on where rows came from.
+func (b *builder) needOrigins(n planner.Node, seen map[planner.Node]bool) {
+	if seen[n] {
+		return
+	}
+	seen[n] = true
+	if _, ok := n.(*planner.Watermark); ok {
+		for _, s := range b.g.stages {
+			if w, ok := s.op.(*watermark); ok && s.node == n {
+				w.origins = true
+			}
+		}
+	}
+	for _, in := range n.Inputs() {
+		b.needOrigins(in, seen)
+	}
 }
 
 func (b *builder) open() error {

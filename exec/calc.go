@@ -248,6 +248,7 @@ func (c *calc) project(f *frame, rows []int32, b *vec.Batch) error {
 		out.Ops = gatherSlice(b.Ops, rows)
 		out.W = gatherSlice(b.W, rows)
 	}
+	out.From = b.From.Take(rows)
 	err := c.out.Emit(out)
 	out.Release()
 	return err

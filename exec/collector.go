@@ -14,10 +14,21 @@ func NewCollector() *Collector { return &Collector{mark: Mark{W: vec.MinTime}} }
 
 // Emit implements Output.
 func (c *Collector) Emit(b *vec.Batch) error {
-	if b.N > 0 {
-		c.queue = append(c.queue, b.Retain())
-		c.rows += b.N
+	if b.N == 0 {
+		return nil
 	}
+	c.rows += b.N
+	if b.From == nil {
+		c.queue = append(c.queue, b.Retain())
+		return nil
+	}
+	// Where the rows came from is nothing to those who read the result, who may keep it for long.
+	out := vec.NewBatch(b.Schema, b.Cols, b.Ops, b.N)
+	out.W = b.W
+	for _, a := range out.Cols {
+		a.Retain()
+	}
+	c.queue = append(c.queue, out)
 	return nil
 }
 

@@ -48,6 +48,8 @@ type partitioned interface {
 	advancePartition(partition int, m Mark) error
 	// pass sends the mark as it is now.
 	pass() error
+	// load says whether rows that come are the content that the query starts from.
+	load(on bool)
 	partitions() []PartitionMark
 }
 
@@ -122,6 +124,15 @@ func (g *Graph) SetPartitions(in, n int) {
 	}
 	for _, op := range p.by {
 		op.setPartitions(n)
+	}
+}
+
+// Load says that what is pushed to an input from now on is the content that the query starts from (on), or that this
+// content has been pushed. It is one snapshot: it has no order in time, none of its rows is late, and
+// the watermark stands where all of it has it, once it is over.
+func (g *Graph) Load(in int, on bool) {
+	for _, op := range g.inputs[in].by {
+		op.load(on)
 	}
 }
 
@@ -244,6 +255,7 @@ type PartitionMark struct {
 	Rows      int64
 	NullTimes int64
 	Future    int64 // rows with infinity or beyond max_future, which did not advance the watermark
+	Late      int64 // rows that came too late for every window of the query
 	LastRowAt vec.Time
 }
 
@@ -272,6 +284,13 @@ func (g *Graph) Snapshot(w *state.Writer) error {
 			w.Bool(e)
 		}
 		w.Bool(in.done)
+	}
+	st := Stats{}
+	if g.ctx.Stats != nil {
+		st = *g.ctx.Stats
+	}
+	for _, n := range []int64{st.Rows, st.LateRows, st.NullTimes, st.FutureRows} {
+		w.Int64(n)
 	}
 	return nil
 }
@@ -303,6 +322,10 @@ func (g *Graph) Restore(r *state.Reader) error {
 			in.ended[i] = r.Bool()
 		}
 		in.done = r.Bool()
+	}
+	st := Stats{Rows: r.Int64(), LateRows: r.Int64(), NullTimes: r.Int64(), FutureRows: r.Int64()}
+	if g.ctx.Stats != nil && r.Err() == nil {
+		*g.ctx.Stats = st
 	}
 	return r.Err()
 }

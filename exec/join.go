@@ -233,18 +233,13 @@ func (j *joinOp) classify(s *joinSide, b *vec.Batch) error {
 		}
 		// A late row still meets the rows that are not final for it, and those to come.
 		if satAdd(max(t, b.W[i]), -o.shift) > satAdd(t, s.shift) && satAdd(t, s.shift) < s.final {
-			j.ctx.late()
+			if err := reportLate(j.ctx, b, i, satAdd(t, s.shift)); err != nil {
+				return err
+			}
 			mark(i, rowIsLate)
 		}
 	}
 	return nil
-}
-
-// late counts a row that came after what it could have met was freed.
-func (c *Context) late() {
-	if c.Stats != nil {
-		c.Stats.LateRows++
-	}
 }
 
 // final reports whether no match can come any more for row i of the batch.

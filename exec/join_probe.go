@@ -502,9 +502,11 @@ func (j *joinOp) flushOut() error {
 	if j.hasW {
 		w = j.outW(n)
 	}
+	// A pair is late because of the row that came last.
+	from := j.b.From.Take(j.oOwn)
 	j.oOwn, j.oRef, j.oOp = j.oOwn[:0], j.oRef[:0], j.oOp[:0]
 	j.ownPad, j.refPad = false, false
-	return j.send(bld, n, ops, w)
+	return j.send(bld, n, ops, w, from)
 }
 
 // outW gives the watermark before each queued row: that of the row that caused it, held back by the other side.
@@ -520,7 +522,7 @@ func (j *joinOp) outW(n int) []vec.Time {
 	return w
 }
 
-func (j *joinOp) send(bld *vec.Builder, n int, ops []vec.Op, w []vec.Time) error {
+func (j *joinOp) send(bld *vec.Builder, n int, ops []vec.Op, w []vec.Time, from *vec.Origin) error {
 	if len(bld.Cols) == 0 {
 		bld.Ops = make([]vec.Op, n)
 		for i := range bld.Ops {
@@ -529,7 +531,7 @@ func (j *joinOp) send(bld *vec.Builder, n int, ops []vec.Op, w []vec.Time) error
 	}
 	b := bld.Finish()
 	bld.Release()
-	b.Ops, b.W = ops, w
+	b.Ops, b.W, b.From = ops, w, from
 	err := j.out.Emit(b)
 	b.Release()
 	return err
@@ -560,7 +562,7 @@ func (j *joinOp) emitPadded(side int, refs []rowRef) error {
 				w[i] = j.prev.W
 			}
 		}
-		if err := j.send(bld, n, nil, w); err != nil {
+		if err := j.send(bld, n, nil, w, nil); err != nil {
 			return err
 		}
 		refs = refs[n:]

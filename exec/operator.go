@@ -21,9 +21,9 @@ type Context struct {
 	// RowError is asked what to do with a row that fails to evaluate: nil drops it (and the
 	// handler has recorded it, a view's error table), an error ends the query. A nil handler ends the query.
 	RowError func(err error, b *vec.Batch, row int) error
-	// Late is told of a row that is late for every window it falls in (once for each row).
+	// Late is told of a row that is late for every window it falls in (once for each row that came in).
 	// A nil handler only counts. An error ends the query (LATE ERROR).
-	Late  func(b *vec.Batch, row int, w vec.Time, end vec.Time) error
+	Late  func(l *LateRow) error
 	Stats *Stats
 }
 

@@ -101,6 +101,13 @@ func (r *Runner) step(ctx context.Context) (Status, error) {
 	}
 	start := time.Now()
 	wait, idle := time.Duration(0), 0
+	if !r.began {
+		for i, f := range r.feeds {
+			if f.Stored() {
+				r.g.Load(i, true)
+			}
+		}
+	}
 	// The first tick comes when the stored rows are in, before any change.
 	for polls := 1; r.began || r.storedLeft(); polls++ {
 		if err := ctx.Err(); err != nil {
@@ -131,6 +138,11 @@ func (r *Runner) step(ctx context.Context) (Status, error) {
 			}
 		} else if r.began && (idle >= len(ready) || polls >= stepPolls || time.Since(start) >= stepTime) {
 			break
+		}
+	}
+	if !r.began {
+		for i := range r.feeds {
+			r.g.Load(i, false)
 		}
 	}
 	if err := r.tick(); err != nil {

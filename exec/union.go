@@ -34,7 +34,7 @@ func (u *union) Push(in int, b *vec.Batch) error {
 		return u.out.Emit(b)
 	}
 	o := vec.NewBatch(u.n.Schema(), b.Cols, b.Ops, b.N)
-	o.W = w
+	o.W, o.From = w, b.From.Take(nil)
 	for _, c := range o.Cols {
 		c.Retain()
 	}

@@ -23,6 +23,11 @@ type watermark struct {
 	sent Mark
 	now  vec.Time
 	col  vec.Vec
+	// origins says that every row is passed on with where it came from: an operator further on may find rows late
+	// that are not behind this watermark (a union, whose watermark may be ahead of this one).
+	origins bool
+	// loading says that what comes is the content that the query starts from: one snapshot, of which no row is late.
+	loading bool
 }
 
 // partition is the progress of one partition of the input.
@@ -31,6 +36,7 @@ type partition struct {
 	idle, ended   bool
 	rows          int64
 	nulls, future int64
+	late          int64
 	fresh         bool     // had rows since the last tick
 	at            vec.Time // processing time of the tick after the last rows, or of the first tick
 	seen          bool     // at is set
@@ -116,12 +122,16 @@ func (o *watermark) pushPartition(k int, b *vec.Batch) error {
 		limit = o.clock() + o.n.MaxFuture
 	}
 	w := o.observe(p, micros(exp), micros(times), exp, times, b, limit, o.others(k))
-	o.combine()
-	if w == nil {
+	if o.loading {
+		w = nil
+	} else {
+		o.combine()
+	}
+	if w == nil && !o.origins {
 		return o.out.Emit(b)
 	}
 	late := vec.NewBatch(b.Schema, b.Cols, b.Ops, b.N)
-	late.W = w
+	late.W, late.From = w, newOrigin(o, k, b)
 	for _, c := range late.Cols {
 		c.Retain()
 	}
@@ -233,6 +243,15 @@ func (o *watermark) count(p *partition, exp []vec.Time, ev *vec.Vec, limit vec.T
 	}
 }
 
+// load says whether the rows that come are the content that the query starts from.
+// Its end moves the watermark to where that content has it.
+func (o *watermark) load(on bool) {
+	o.loading = on
+	if !on {
+		o.combine()
+	}
+}
+
 func (o *watermark) Advance(_ int, m Mark) error {
 	if m.W == vec.MaxTime {
 		return o.advancePartition(0, m)
@@ -301,7 +320,7 @@ func (o *watermark) partitions() []PartitionMark {
 	out := make([]PartitionMark, len(o.part))
 	for i := range o.part {
 		p := &o.part[i]
-		m := PartitionMark{Partition: i, State: "active", W: p.max, Rows: p.rows, NullTimes: p.nulls, Future: p.future, LastRowAt: p.at}
+		m := PartitionMark{Partition: i, State: "active", W: p.max, Rows: p.rows, NullTimes: p.nulls, Future: p.future, Late: p.late, LastRowAt: p.at}
 		switch {
 		case p.ended:
 			m.State, m.W = "finished", vec.MaxTime
@@ -326,6 +345,7 @@ func (o *watermark) Snapshot(w *state.Writer) error {
 		w.Int64(p.rows)
 		w.Int64(p.nulls)
 		w.Int64(p.future)
+		w.Int64(p.late)
 		w.Int64(p.at)
 		w.Bool(p.seen)
 	}
@@ -343,7 +363,7 @@ func (o *watermark) Restore(r *state.Reader) error {
 	}
 	o.part = make([]partition, n)
 	for i := range o.part {
-		o.part[i] = partition{max: r.Int64(), idle: r.Bool(), ended: r.Bool(), rows: r.Int64(), nulls: r.Int64(), future: r.Int64(), at: r.Int64(), seen: r.Bool()}
+		o.part[i] = partition{max: r.Int64(), idle: r.Bool(), ended: r.Bool(), rows: r.Int64(), nulls: r.Int64(), future: r.Int64(), late: r.Int64(), at: r.Int64(), seen: r.Bool()}
 	}
 	for _, m := range []*Mark{&o.mark, &o.sent} {
 		m.W, m.Idle = r.Int64(), r.Bool()

@@ -228,6 +228,9 @@ func same(times []vec.Time) bool {
 // reportLate counts the rows of b that came too late for every window and hands them on.
 func (a *windowAggregate) reportLate(b *vec.Batch) error {
 	for _, r := range a.late {
+		if a.n.Window == nil && b.From != nil && a.elsewhere(b, int(r)) {
+			continue
+		}
 		if err := reportLate(a.ctx, b, int(r), a.lateEnd(b, int(r))); err != nil {
 			return err
 		}
@@ -235,15 +238,24 @@ func (a *windowAggregate) reportLate(b *vec.Batch) error {
 	return nil
 }
 
-// reportLate counts a row that no window takes any more and tells the context of it.
-func reportLate(ctx *Context, b *vec.Batch, row int, end vec.Time) error {
-	if ctx.Stats != nil {
-		ctx.Stats.LateRows++
+// elsewhere reports whether a row was put into several windows below, one of which still takes it: such a row is not
+// late. The rows that a window function makes of one row stand together.
+func (a *windowAggregate) elsewhere(b *vec.Batch, row int) bool {
+	open := func(i int) bool {
+		t := timeOf(&a.views[a.timeCol()], i)
+		return !window.Late(a.windows(t)[0].End, b.W[i], a.keep)
 	}
-	if ctx.Late == nil {
-		return nil
+	for i := row - 1; i >= 0 && sameOrigin(b, i, row); i-- {
+		if open(i) {
+			return true
+		}
 	}
-	return ctx.Late(b, row, b.W[row], end)
+	for i := row + 1; i < b.N && sameOrigin(b, i, row); i++ {
+		if open(i) {
+			return true
+		}
+	}
+	return false
 }
 
 // lateEnd gives the end of the last window of a row.

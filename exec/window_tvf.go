@@ -86,6 +86,7 @@ func (t *windowTVF) emit(b *vec.Batch) error {
 		}
 	}
 	out := t.build.Finish()
+	out.From = b.From.Take(t.sel)
 	t.sel, t.wins = t.sel[:0], t.wins[:0]
 	err := t.out.Emit(out)
 	out.Release()

@@ -69,9 +69,48 @@ type Batch struct {
 	// rows were batched. nil means that no row is behind the watermark that
 	// preceded it, so that none can be late.
 	W []Time
-	N int
+	// From, where not nil, says of which rows of an input these rows were made: the rows
+	// behind the watermark can be late, and whoever finds one late shows it as it came.
+	From *Origin
+	N    int
 
 	refs atomic.Int32
+}
+
+// Origin says of which rows of an input the rows of a batch were made. A batch owns a reference to Rows through it.
+type Origin struct {
+	// Rows are the rows as they came in. Row i of the batch was made of row Sel[i] of Rows (-1: of none of them); nil Sel: of row i.
+	Rows *Batch
+	Sel  []int32
+	// Input is what the executor knows of where Rows came from.
+	Input any
+}
+
+// Row gives the row of Rows that row i of the batch was made of.
+func (o *Origin) Row(i int) int {
+	if o.Sel == nil {
+		return i
+	}
+	return int(o.Sel[i])
+}
+
+// Take gives the origin of the rows sel of a batch with origin o (nil sel: of all its rows; -1: of a row that is not of the batch), with a reference to Rows of its own; nil for nil.
+func (o *Origin) Take(sel []int32) *Origin {
+	if o == nil {
+		return nil
+	}
+	c := *o
+	c.Rows.Retain()
+	if sel != nil {
+		c.Sel = make([]int32, len(sel))
+		for i, k := range sel {
+			c.Sel[i] = -1
+			if k >= 0 {
+				c.Sel[i] = int32(o.Row(int(k)))
+			}
+		}
+	}
+	return &c
 }
 
 // NewBatch makes a batch that owns the arrays in cols. Its reference count is 1.
@@ -95,6 +134,10 @@ func (b *Batch) Release() {
 			c.Release()
 		}
 		b.Cols = nil
+		if b.From != nil {
+			b.From.Rows.Release()
+			b.From = nil
+		}
 	case n < 0:
 		panic("vec: batch released too often")
 	}
@@ -141,7 +184,7 @@ func (b *Batch) Project(s *Schema, cols []int) *Batch {
 		out[i] = b.Cols[c]
 	}
 	p := NewBatch(s, out, b.Ops, b.N)
-	p.W = b.W
+	p.W, p.From = b.W, b.From.Take(nil)
 	return p
 }
 
@@ -165,6 +208,7 @@ func (b *Batch) Select(a Allocator, sel []int32) *Batch {
 		out.W = make([]Time, len(sel))
 		gather(out.W, b.W, sel)
 	}
+	out.From = b.From.Take(sel)
 	return out
 }
 

@@ -18,6 +18,7 @@ type builder struct {
 	continuous bool
 	onClose    bool // EMIT ON WINDOW CLOSE: aggregates send final results only
 	hold, late int64
+	lateRows   *LatePolicy // what EMIT says of late rows; nil: each relation has its own default
 	nodes      map[string]Node
 }
 
@@ -135,9 +136,9 @@ func (p *builder) scan(rel *catalog.Relation, cols []int) Node {
 	})
 }
 
-func (p *builder) watermark(in Node, e Expr, col int, idle, future int64, free bool) Node {
-	return p.intern(fmt.Sprintf("wm %p %s %d %d %d", in, exprKey(e), col, idle, future), func() Node {
-		n := &Watermark{Input: in, Expr: e, Column: col, IdleTimeout: idle, MaxFuture: future}
+func (p *builder) watermark(in Node, e Expr, col int, idle, future int64, late LatePolicy, free bool) Node {
+	return p.intern(fmt.Sprintf("wm %p %s %d %d %d %s", in, exprKey(e), col, idle, future, late), func() Node {
+		n := &Watermark{Input: in, Expr: e, Column: col, IdleTimeout: idle, MaxFuture: future, Late: late}
 		n.base = inherit(in, in.Schema())
 		n.props.Watermarks = []int{col}
 		n.freeLate = free

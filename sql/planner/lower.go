@@ -2,6 +2,7 @@ package planner
 
 import (
 	"slices"
+	"strings"
 
 	"streamsql/catalog"
 	"streamsql/internal/fn"
@@ -194,14 +195,50 @@ func (l *lowerer) lowerScan(r *lScan, need idset) (Node, layout) {
 	if len(ids) == 0 && len(r.ids) > 0 {
 		ids = []int{l.cheapest(r)}
 	}
+	var late LatePolicy
+	if r.wm != nil {
+		if late = l.p.latePolicy(r.rel); late.Into != nil {
+			ids = r.ids // late rows are put aside whole
+		}
+	}
 	n := l.p.scan(r.rel, l.positions(ids, r.ids))
 	if r.wm != nil {
 		idle := l.duration(r.rel, "watermark.idle_timeout")
 		future := l.duration(r.rel, "watermark.max_future")
 		y := layout(ids)
-		n = l.p.watermark(n, l.b.simplify(l.place(r.wm, y)), y.pos(r.wmCol), idle, future, r.rel.Kind == catalog.Source)
+		n = l.p.watermark(n, l.b.simplify(l.place(r.wm, y)), y.pos(r.wmCol), idle, future, late, r.rel.Kind == catalog.Source)
+		if late.Into != nil {
+			return l.trim(n, y, want)
+		}
 	}
 	return n, ids
+}
+
+// latePolicy gives what becomes of late rows of a relation: what the query says, else the relation's option.
+func (p *builder) latePolicy(rel *catalog.Relation) LatePolicy {
+	if p.lateRows != nil {
+		return *p.lateRows
+	}
+	v, _ := rel.Option("late")
+	if v == "error" {
+		return LatePolicy{Error: true}
+	}
+	return LatePolicy{Into: AsideTable(rel, "late")}
+}
+
+// AsideTable gives the name of the table that an option of a relation, 'table:NAME', puts rows into; nil where it does
+// not say so. A name without a schema is of the relation's own schema.
+func AsideTable(rel *catalog.Relation, option string) []string {
+	v, _ := rel.Option(option)
+	name, ok := strings.CutPrefix(v, "table:")
+	if !ok {
+		return nil
+	}
+	parts := SplitName(name)
+	if len(parts) == 1 {
+		parts = []string{rel.Schema, parts[0]}
+	}
+	return parts
 }
 
 // cheapest gives the column to read where only the number of rows matters.

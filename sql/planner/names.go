@@ -1,6 +1,8 @@
 package planner
 
 import (
+	"strings"
+
 	"streamsql/sql/parser/ast"
 )
 
@@ -72,4 +74,28 @@ func figureName(e ast.Expr) (string, int) {
 		}
 	}
 	return "", 0
+}
+
+// SplitName cuts a possibly qualified, possibly quoted name into its folded parts.
+func SplitName(s string) []string {
+	var parts []string
+	var b strings.Builder
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"' && quoted && i+1 < len(s) && s[i+1] == '"':
+			b.WriteByte('"')
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == '.' && !quoted:
+			parts = append(parts, b.String())
+			b.Reset()
+		case !quoted && c >= 'A' && c <= 'Z':
+			b.WriteByte(c + 'a' - 'A')
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return append(parts, b.String())
 }

@@ -4,6 +4,8 @@
 package planner
 
 import (
+	"strings"
+
 	"streamsql/catalog"
 	"streamsql/internal/fn"
 	"streamsql/internal/vec"
@@ -64,6 +66,25 @@ type Watermark struct {
 	Column int  // the event-time column, in the input
 	// IdleTimeout and MaxFuture are microseconds, 0 none (sources' WITH options).
 	IdleTimeout, MaxFuture int64
+	// Late is what becomes of late rows of the relation.
+	Late LatePolicy
+}
+
+// LatePolicy says what becomes of a row that comes too late for every window. The zero value drops it. Whatever it says, the row is counted.
+type LatePolicy struct {
+	Error bool     // it ends the query
+	Into  []string // the name of the table that it goes to, nil none
+}
+
+// String gives the policy as the option late spells it.
+func (l LatePolicy) String() string {
+	switch {
+	case l.Error:
+		return "error"
+	case l.Into != nil:
+		return "table:" + strings.Join(l.Into, ".")
+	}
+	return "drop"
 }
 
 // Values is a list of rows of constant expressions.

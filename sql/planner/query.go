@@ -87,6 +87,9 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 		}
 		p.onClose = spec.Trigger == ast.EmitOnClose
 		p.hold, p.late = spec.Hold, spec.Lateness
+		if emit.Late != "" {
+			p.lateRows = &LatePolicy{Error: emit.Late == "error", Into: emit.LateInto.Parts}
+		}
 	}
 	ids := make([]int, len(r.cols))
 	need := idset{}
@@ -102,6 +105,9 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 		return nil, err
 	}
 	if emit != nil {
+		if err := b.checkLate(root, emit); err != nil {
+			return nil, err
+		}
 		if root, err = b.emit(p, root, out, emit, spec); err != nil {
 			return nil, err
 		}
