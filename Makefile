@@ -1,7 +1,7 @@
 # The commands that people and CI use. Everything is built by the Go tool; nothing else is needed to run.
 GO ?= go
 
-.PHONY: build test test-race lint bench deps fmt
+.PHONY: build test test-race lint bench bench-memory deps fmt
 
 build:
 	$(GO) build -ldflags="-s -w" -o bin/streamsql ./cmd/streamsql
@@ -25,3 +25,7 @@ lint:
 
 bench:
 	$(GO) run ./cmd/streamsql bench nexmark --events 10000000
+
+# bench-memory runs endless queries for 50 million events each and fails if their memory grows with the stream.
+bench-memory:
+	$(GO) run ./cmd/streamsql bench memory --events 50000000

@@ -64,3 +64,11 @@ type CopyFormat struct {
 
 // Notice is a message that does not end the statement; Severity is WARNING, NOTICE, INFO, LOG or DEBUG.
 type Notice = pgerr.Error
+
+// Progress is what a portal can tell of its query while it runs; portals of queries implement it. It may be asked between
+// calls of Fetch.
+type Progress interface {
+	// Progress gives how many rows the query has read from its inputs (a row that two scans read counts twice) and how
+	// many rows and groups its operators keep now.
+	Progress() (read, kept int64)
+}

@@ -30,6 +30,7 @@ type feed struct {
 	builder *vec.Builder
 	parts   int
 	ended   bool
+	dry     bool // had nothing when it was asked in the pollAll under way
 
 	// A continuous query that scans a source more than once reads it once: leader is the feed that reads for this
 	// one, followers are the feeds that this one reads for. columns lists, of what is read, what the scan wants; nil is all.
@@ -299,28 +300,37 @@ func closeFeeds(fs []*feed) {
 	}
 }
 
-// pollAll reads from the connectors of all feeds in turn until the deadline and
+// pollAll reads from the connectors of all feeds until the deadline and
 // reports whether rows were pushed, whether there may be more at once, and how long to wait if not.
+// Of several streams with event time the one that is furthest behind is read, as long as it has rows: what has run ahead
+// would have to be kept by joins and unions until the others catch up, without bound where one stream is denser than another.
 // With out it stops as soon as there is output: rows that go on while they are in the
 // processor's cache cost half of what rows that wait for others do.
 func pollAll(ctx context.Context, fs []*feed, deadline time.Time, out *exec.Collector) (pushed, more bool, wait time.Duration, err error) {
+	for _, f := range fs {
+		f.dry = false
+	}
 	for {
+		low := lowest(fs)
 		again := false
-		wait = 0
 		for _, f := range fs {
-			if f.src == nil || f.ended {
+			if f.src == nil || f.ended || f.dry {
+				continue
+			}
+			if w, ok := f.graph.Low(f.input); ok && w > low {
+				again = true
 				continue
 			}
 			p, err := f.poll(ctx, f.e.batchRows)
 			if err != nil {
 				return pushed, false, 0, err
 			}
+			pushed = true
 			switch p.Status {
 			case connector.More:
-				again, pushed = true, true
-			case connector.End:
-				pushed = true
+				again = true
 			case connector.Idle:
+				f.dry = true
 				w := time.Millisecond
 				if p.Wait > 0 {
 					w = time.Duration(p.Wait) * time.Microsecond
@@ -328,7 +338,6 @@ func pollAll(ctx context.Context, fs []*feed, deadline time.Time, out *exec.Coll
 				if wait == 0 || w < wait {
 					wait = w
 				}
-				pushed = true
 			}
 		}
 		if !again {
@@ -338,6 +347,20 @@ func pollAll(ctx context.Context, fs []*feed, deadline time.Time, out *exec.Coll
 			return pushed, true, 0, nil
 		}
 	}
+}
+
+// lowest gives the event time of the stream that is furthest behind of those that may have rows at hand.
+func lowest(fs []*feed) vec.Time {
+	low := vec.MaxTime
+	for _, f := range fs {
+		if f.src == nil || f.ended || f.dry {
+			continue
+		}
+		if w, ok := f.graph.Low(f.input); ok {
+			low = min(low, w)
+		}
+	}
+	return low
 }
 
 // endAll ends the feeds that neither have stored rows left nor go on; it reports whether every feed has ended.

@@ -117,6 +117,14 @@ func (p *queryPortal) CopyIn() *CopyIn       { return nil }
 func (p *queryPortal) Continuous() bool      { return p.q.Continuous }
 func (p *queryPortal) Tag(rows int64) string { return p.tag + " " + strconv.FormatInt(rows, 10) }
 
+// Progress implements Progress.
+func (p *queryPortal) Progress() (read, kept int64) {
+	if p.graph != nil {
+		kept = p.graph.StateRows()
+	}
+	return p.stats.Rows, kept
+}
+
 // start opens the graph and its inputs at the present.
 func (p *queryPortal) start(ctx context.Context) error {
 	p.stage = reading

@@ -51,6 +51,8 @@ type partitioned interface {
 	// load says whether rows that come are the content that the query starts from.
 	load(on bool)
 	partitions() []PartitionMark
+	// low gives the smallest watermark of the active partitions, MaxTime if there is none.
+	low() vec.Time
 }
 
 // stage is an operator and its place in the graph.
@@ -265,6 +267,16 @@ func (g *Graph) Watermark(in int) (parts []PartitionMark) {
 		return op.partitions()
 	}
 	return nil
+}
+
+// Low gives how far the event time of an input has come: the smallest watermark of its active partitions, MinTime before
+// its first row. ok is false for an input without event time or with no active partition.
+func (g *Graph) Low(in int) (w vec.Time, ok bool) {
+	for _, op := range g.inputs[in].by {
+		w = op.low()
+		return w, w != vec.MaxTime
+	}
+	return vec.MinTime, false
 }
 
 // Snapshot writes the state of all operators. It may be called only directly after a Tick.

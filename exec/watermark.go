@@ -335,6 +335,17 @@ func (o *watermark) partitions() []PartitionMark {
 	return out
 }
 
+func (o *watermark) low() vec.Time {
+	w := vec.MaxTime
+	for i := range o.part {
+		// Rows without any event time say nothing about how far the stream has come.
+		if p := &o.part[i]; !p.ended && !p.idle && (p.rows == 0 || p.max != vec.MinTime) {
+			w = min(w, p.max)
+		}
+	}
+	return w
+}
+
 func (o *watermark) Snapshot(w *state.Writer) error {
 	w.Uint64(uint64(len(o.part)))
 	for i := range o.part {

@@ -28,6 +28,7 @@ const usage = `Usage:
   streamsql serve [--listen ADDR]       serve PostgreSQL clients
   streamsql demo [--for DURATION]       a live view over generated auctions, with a server for psql
   streamsql bench nexmark [FLAGS]       events a second of Nexmark queries, beside hand-written loops
+  streamsql bench memory [FLAGS]        the memory of endless queries, which must not grow with the stream
   streamsql version
 
 "streamsql COMMAND --help" tells the flags of a command.

@@ -172,10 +172,13 @@ func execute(s *engine.Session, sql string, sum *Sum) error {
 
 // Main runs "streamsql bench" with the arguments after it and gives the exit code.
 func Main(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "memory" {
+		return memoryMain(args[1:], stdout, stderr)
+	}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.Usage = func() {
-		fmt.Fprintln(stderr, "Usage: streamsql bench nexmark [flags]")
+		fmt.Fprintln(stderr, "Usage: streamsql bench nexmark [flags]\n       streamsql bench memory [flags]")
 		f.PrintDefaults()
 	}
 	names := f.String("queries", strings.Join(Names(), ","), "the queries, separated by commas")
@@ -184,7 +187,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	snapshot := f.Bool("snapshot", false, "leave EMIT out (keeps every row: for few events)")
 	if len(args) == 0 || args[0] != "nexmark" {
 		if !slices.Contains(args, "-h") && !slices.Contains(args, "--help") {
-			fmt.Fprintln(stderr, "streamsql bench: which benchmark? There is nexmark.")
+			fmt.Fprintln(stderr, "streamsql bench: which benchmark? There are nexmark and memory.")
 		}
 		f.Usage()
 		return 2

@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 )
 
@@ -30,6 +31,33 @@ func TestNexmark(t *testing.T) {
 	}
 	if _, err := Nexmark(io.Discard, Options{Queries: []string{"q99"}}); err == nil {
 		t.Error("q99 was measured")
+	}
+}
+
+// TestMemory: the memory of endless queries does not grow with the stream, and where it does it is said.
+func TestMemory(t *testing.T) {
+	var out strings.Builder
+	if err := Memory(&out, MemoryOptions{Events: 2_000_000}); err != nil {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	// What watermarks do not bound grows with the keys that have come by.
+	unbounded := memoryQuery{sql: "SELECT auction, count(*) FROM bid GROUP BY auction EMIT CHANGES", share: bidEvents}
+	samples, err := measureMemory(io.Discard, unbounded, 1_000_000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if what := growth(samples); !strings.Contains(what, "state rows") {
+		t.Errorf("a query whose state grows was not found out: %q", what)
+	}
+	heap := make([]memorySample, 8)
+	for i := range heap {
+		heap[i] = memorySample{events: int64(i), heap: int64(i) * 10 << 20, rows: 1}
+	}
+	if what := growth(heap); !strings.Contains(what, "live heap from 31.5 to 73.4 MB") {
+		t.Errorf("a heap that grows was not found out: %q", what)
+	}
+	if err := Memory(io.Discard, MemoryOptions{Queries: []string{"nothing"}, Events: 1}); err == nil {
+		t.Error("a query that there is not was run")
 	}
 }
 
