@@ -24,6 +24,8 @@ type Options struct {
 	Alloc vec.Allocator
 	// Clock gives processing time in microseconds since 1970 UTC; nil is the wall clock. Tests bring virtual time.
 	Clock func() vec.Time
+	// Parallel is how many goroutines share the work of an operator with keys; 0 and 1 are one. Results do not depend on it.
+	Parallel int
 	// HistoryBytes bounds the memory for the changes of recent epochs, which SUBSCRIBE .. AS OF can go back to; 0 is 64 MiB.
 	HistoryBytes int64
 	// BatchRows is how many rows a batch that enters a graph holds at most; 0 is vec.MaxRows. Results never depend
@@ -39,6 +41,7 @@ type Engine struct {
 	clock func() vec.Time
 	// batchRows bounds the batches that enter graphs.
 	batchRows int
+	parallel  int
 
 	connectors map[string]connector.Connector
 
@@ -103,7 +106,7 @@ func Open(o Options) (*Engine, error) {
 		o.Clock = func() vec.Time { return time.Now().UnixMicro() }
 	}
 	e := &Engine{
-		log: o.Log, alloc: o.Alloc, clock: o.Clock, batchRows: o.BatchRows,
+		log: o.Log, alloc: o.Alloc, clock: o.Clock, batchRows: o.BatchRows, parallel: o.Parallel,
 		connectors: map[string]connector.Connector{},
 		cat:        catalog.NewSnapshot(catalog.SystemRelations()),
 		relations:  map[uint32]*relation{},

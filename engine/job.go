@@ -40,7 +40,7 @@ func takeAll(c *exec.Collector) []*vec.Batch {
 // newJob builds the graph of a view and opens its inputs. rel.table receives the result.
 func (e *Engine) newJob(ctx context.Context, rel *relation, root planner.Node, fc *fn.Ctx, viewer *catalog.Viewer) (j *job, err error) {
 	j = &job{e: e, rel: rel, since: e.clock(), out: exec.NewCollector()}
-	xc := &exec.Context{Alloc: e.alloc, Fn: fc, Continuous: true, Stats: &j.stats, RowError: j.rowError}
+	xc := &exec.Context{Alloc: e.alloc, Fn: fc, Continuous: true, Stats: &j.stats, RowError: j.rowError, Parallel: e.parallel}
 	if j.graph, err = exec.Build(xc, root, j.out); err != nil {
 		return nil, err
 	}

@@ -128,7 +128,7 @@ func (p *queryPortal) Progress() (read, kept int64) {
 // start opens the graph and its inputs at the present.
 func (p *queryPortal) start(ctx context.Context) error {
 	p.stage = reading
-	xc := &exec.Context{Alloc: p.e.alloc, Fn: p.fc, Continuous: p.q.Continuous, Stats: &p.stats}
+	xc := &exec.Context{Alloc: p.e.alloc, Fn: p.fc, Continuous: p.q.Continuous, Stats: &p.stats, Parallel: p.e.parallel}
 	var err error
 	if p.graph, err = exec.Build(xc, p.q.Root, p.out); err != nil {
 		return err

@@ -65,7 +65,7 @@ func (b *builder) build(n planner.Node) (*fan, error) {
 		}
 		outs[i] = f
 	}
-	op, err := newOperator(n)
+	op, err := newParallel(n, b.g.ctx.Parallel)
 	if err != nil {
 		return nil, err
 	}

@@ -25,11 +25,20 @@ type Context struct {
 	// A nil handler only counts. An error ends the query (LATE ERROR).
 	Late  func(l *LateRow) error
 	Stats *Stats
+	// Parallel is how many copies of an operator with keys share its work; 0 and 1 are one. Results do not depend on it.
+	Parallel int
 }
 
 // Stats counts what EXPLAIN ANALYZE and sys.watermarks show.
 type Stats struct {
 	Rows, LateRows, NullTimes, FutureRows int64
+}
+
+func (s *Stats) add(o *Stats) {
+	s.Rows += o.Rows
+	s.LateRows += o.LateRows
+	s.NullTimes += o.NullTimes
+	s.FutureRows += o.FutureRows
 }
 
 // Mark is a watermark with the state of the stream it speaks for: no row with a

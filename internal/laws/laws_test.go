@@ -178,7 +178,7 @@ func (c *compiled) check(in *input, seed uint64) error {
 		return fmt.Errorf("  batch: %w", refErr)
 	}
 	want := bagOf(ref)
-	for _, s := range []schedule{{name: "batch of 1", rows: 1}, {name: "batch, random", rows: 0, seed: seed}} {
+	for _, s := range []schedule{{name: "batch of 1", rows: 1}, {name: "batch, random", rows: 0, seed: seed, copies: 1 + int(seed%4)}} {
 		got, err := answer(c.batch, in, s)
 		switch {
 		case refErr != nil || err != nil:
@@ -214,10 +214,11 @@ func (c *compiled) check(in *input, seed uint64) error {
 			}
 		}
 		for _, s := range list[:n] {
+			s.copies = 1 + pick.IntN(4)
 			err := f.check(c, f, in, s, want)
 			if refErr != nil {
 				if sqlstate(err) != sqlstate(refErr) {
-					return fmt.Errorf("  %s, %s: error %v instead of %v", f.emit, s.name, err, refErr)
+					return fmt.Errorf("  %s, %s: error %v instead of %v", f.emit, s, err, refErr)
 				}
 				continue
 			}
@@ -225,7 +226,7 @@ func (c *compiled) check(in *input, seed uint64) error {
 				continue // a row that is there for a moment may fail
 			}
 			if err != nil {
-				return fmt.Errorf("  %s, %s:\n%w", f.emit, s.name, err)
+				return fmt.Errorf("  %s, %s:\n%w", f.emit, s, err)
 			}
 		}
 	}
@@ -447,6 +448,9 @@ func (c *compiled) checkLate(in *input, seed uint64) error {
 		}
 		pick.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 		for i, s := range append([]schedule{{name: "row by row", rows: 1, in: true}}, list[:2]...) {
+			if i > 0 {
+				s.copies = 1 + pick.IntN(4)
+			}
 			f := &fold{rows: bag{}}
 			stats, err := run(q, in, s, func(rows [][]string, at map[string]int) error {
 				for _, r := range rows {
@@ -465,7 +469,7 @@ func (c *compiled) checkLate(in *input, seed uint64) error {
 				break
 			}
 			if err != nil {
-				return fmt.Errorf("  late, %s, %s: %w", form.emit, s.name, err)
+				return fmt.Errorf("  late, %s, %s: %w", form.emit, s, err)
 			}
 			if i == 0 {
 				want, late = f.rows, stats.LateRows
@@ -477,10 +481,10 @@ func (c *compiled) checkLate(in *input, seed uint64) error {
 				continue
 			}
 			if d := c.same(f.rows, want); d != "" {
-				return fmt.Errorf("  late, %s, %s against row by row:\n%s", form.emit, s.name, d)
+				return fmt.Errorf("  late, %s, %s against row by row:\n%s", form.emit, s, d)
 			}
 			if late != stats.LateRows {
-				return fmt.Errorf("  late, %s, %s: %d late rows, row by row %d", form.emit, s.name, stats.LateRows, late)
+				return fmt.Errorf("  late, %s, %s: %d late rows, row by row %d", form.emit, s, stats.LateRows, late)
 			}
 		}
 	}

@@ -119,6 +119,14 @@ type schedule struct {
 	whole   bool // few ticks
 	restart bool
 	in      bool // inputs one after the other
+	copies  int  // how many operators share the keys
+}
+
+func (s schedule) String() string {
+	if s.copies > 1 {
+		return fmt.Sprintf("%s, %d copies", s.name, s.copies)
+	}
+	return s.name
 }
 
 func (s schedule) policy() exec.Policy {
@@ -172,8 +180,12 @@ func run(q *planner.Query, in *input, s schedule, step func(rows [][]string, at 
 	mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
 	defer recovered(&err)
 	collect := exec.NewCollector()
+	copies := s.copies
 	build := func() (*exec.Graph, error) {
-		ctx := &exec.Context{Alloc: mem, Fn: &fn.Ctx{Alloc: mem, Now: 1767225600e6}, Continuous: q.Continuous, Stats: &stats}
+		ctx := &exec.Context{Alloc: mem, Fn: &fn.Ctx{Alloc: mem, Now: 1767225600e6}, Continuous: q.Continuous, Stats: &stats, Parallel: copies}
+		if copies > 1 { // a graph that is restored keeps the number that it had
+			copies = 2 + copies%3
+		}
 		return exec.Build(ctx, q.Root, collect)
 	}
 	g, err := build()

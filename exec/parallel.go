@@ -1,0 +1,387 @@
+package exec
+
+import (
+	"slices"
+	"sync"
+
+	"streamsql/internal/types"
+	"streamsql/internal/vec"
+	"streamsql/sql/planner"
+	"streamsql/state"
+)
+
+// parallel runs an operator with keys as several, each of which has the rows of its share of the keys: an exchange
+// by key in front and a merge behind. To the graph it is one operator: its calls return when
+// all the copies have done their part, so whatever holds of one copy (order of rows and marks,
+// snapshots at ticks) holds of all together. Results do not depend on the number of copies.
+type parallel struct {
+	node  planner.Node
+	keys  [][]int // columns of each input by which rows are shared out
+	types [][]types.T
+	n     int
+
+	ctx    *Context
+	out    Output
+	copies []*parallelCopy
+	mark   Mark
+	sent   bool
+	// closes sorts what ON WINDOW CLOSE sends; nil for other operators.
+	closes *closeOrder
+
+	guard sync.Mutex // of the context's handlers
+	views []vec.Vec
+	cols  []vec.Vec
+	hash  []uint64
+	buf   []byte
+	sel   [][]int32
+}
+
+// parallelCopy is one of the operators, its context, and what it has sent during the call under way.
+type parallelCopy struct {
+	op      Operator
+	ctx     Context
+	stats   Stats
+	rows    []*vec.Batch
+	mark    Mark
+	err     error
+	panicky any
+}
+
+// Emit implements Output.
+func (c *parallelCopy) Emit(b *vec.Batch) error {
+	c.rows = append(c.rows, b.Retain())
+	return nil
+}
+
+// Watermark implements Output.
+func (c *parallelCopy) Watermark(m Mark) error {
+	c.mark = m
+	return nil
+}
+
+// parallelRows is how many rows a batch must have for its shares to be worth a goroutine each.
+const parallelRows = 512
+
+// shareKeys gives the columns of each input by whose values the work of n can be shared out: rows that
+// have anything to do with each other agree in them. nil: it cannot be shared out.
+func shareKeys(n planner.Node) [][]int {
+	one := func(cols []int) [][]int {
+		if len(cols) == 0 {
+			return nil
+		}
+		return [][]int{cols}
+	}
+	switch n := n.(type) {
+	case *planner.Aggregate:
+		if n.SessionKeys != nil {
+			var cols []int
+			for _, k := range n.SessionKeys {
+				cols = append(cols, n.Keys[k])
+			}
+			return one(cols)
+		}
+		// Keys that stand for windows are the same for most rows of a batch.
+		cols := slices.Clone(n.Keys)
+		if n.CloseKey >= 0 && len(cols) > 1 {
+			cols = slices.Delete(cols, n.CloseKey, n.CloseKey+1)
+		}
+		return one(cols)
+	case *planner.WindowTVF:
+		return one(n.PartitionBy)
+	case *planner.Join:
+		if len(n.LeftKeys) == 0 || n.NullAware {
+			return nil
+		}
+		return [][]int{n.LeftKeys, n.RightKeys}
+	case *planner.SetOp:
+		all := make([]int, n.Left.Schema().Len())
+		for i := range all {
+			all[i] = i
+		}
+		if len(all) == 0 {
+			return nil
+		}
+		return [][]int{all, all}
+	case *planner.TopN:
+		if n.Sorted {
+			return nil
+		}
+		return one(n.Partition)
+	case *planner.Over:
+		return one(n.Partition)
+	}
+	return nil
+}
+
+// newParallel makes n copies of the operator of a node, or one operator alone where it cannot be shared out.
+func newParallel(node planner.Node, n int) (Operator, error) {
+	keys := shareKeys(node)
+	if n <= 1 || keys == nil {
+		return newOperator(node)
+	}
+	p := &parallel{node: node, keys: keys, n: n, mark: Mark{W: vec.MinTime}}
+	for i, in := range node.Inputs() {
+		ts := make([]types.T, len(keys[i]))
+		for k, c := range keys[i] {
+			ts[k] = in.Schema().Fields[c].Type
+		}
+		p.types = append(p.types, ts)
+	}
+	if a, ok := node.(*planner.Aggregate); ok && a.OnClose {
+		p.closes = newCloseOrder(a)
+	}
+	return p, nil
+}
+
+func (p *parallel) Open(ctx *Context, out Output) error {
+	p.ctx, p.out = ctx, out
+	if p.closes != nil {
+		p.closes.alloc = ctx.Alloc
+	}
+	return p.open(p.n)
+}
+
+func (p *parallel) open(n int) error {
+	p.sel = make([][]int32, n)
+	for range n {
+		op, err := newOperator(p.node)
+		if err != nil {
+			return err
+		}
+		c := &parallelCopy{op: op, ctx: *p.ctx, mark: Mark{W: vec.MinTime}}
+		c.ctx.Stats = &c.stats
+		if f := p.ctx.Fn; f != nil {
+			own := *f
+			c.ctx.Fn = &own
+		}
+		if h := p.ctx.RowError; h != nil {
+			c.ctx.RowError = func(err error, b *vec.Batch, row int) error {
+				p.guard.Lock()
+				defer p.guard.Unlock()
+				return h(err, b, row)
+			}
+		}
+		if h := p.ctx.Late; h != nil {
+			c.ctx.Late = func(b *vec.Batch, row int, w, end vec.Time) error {
+				p.guard.Lock()
+				defer p.guard.Unlock()
+				return h(b, row, w, end)
+			}
+		}
+		p.copies = append(p.copies, c)
+		if err := op.Open(&c.ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Push shares the rows out by the hash of their keys.
+func (p *parallel) Push(input int, b *vec.Batch) error {
+	p.views = b.Views(p.views)
+	p.share(input, b.N)
+	parts := make([]*vec.Batch, len(p.copies))
+	defer func() {
+		for _, x := range parts {
+			if x != nil {
+				x.Release()
+			}
+		}
+	}()
+	return p.each(b.N >= parallelRows, func(i int, c *parallelCopy) error {
+		switch len(p.sel[i]) {
+		case 0:
+			return nil
+		case b.N:
+			return c.op.Push(input, b)
+		}
+		parts[i] = b.Select(p.ctx.Alloc, p.sel[i])
+		return c.op.Push(input, parts[i])
+	})
+}
+
+// share sets sel to the rows of each copy.
+func (p *parallel) share(input, n int) {
+	p.cols = p.cols[:0]
+	plain := true
+	for k, c := range p.keys[input] {
+		p.cols = append(p.cols, p.views[c])
+		t := p.types[input][k]
+		switch t.Kind() {
+		case types.KindFloat32, types.KindFloat64: // -0 is 0
+			plain = false
+		default:
+			plain = plain && !types.NeedsKey(t)
+		}
+	}
+	if cap(p.hash) < n {
+		p.hash = make([]uint64, max(n, vec.MaxRows))
+	}
+	hash := p.hash[:n]
+	if plain {
+		hashRows(p.cols, n, hash)
+	} else {
+		for i := range hash {
+			p.buf = vec.AppendKey(p.buf[:0], p.cols, p.types[input], i)
+			hash[i] = mixBytes(hashSeed, p.buf)
+		}
+	}
+	for i := range p.sel {
+		p.sel[i] = p.sel[i][:0]
+	}
+	parts := uint64(len(p.copies))
+	for i, h := range hash {
+		k := (h >> 32) * parts >> 32
+		p.sel[k] = append(p.sel[k], int32(i))
+	}
+}
+
+// each calls f for every copy, side by side if that is worth it, and then sends on what they have sent.
+func (p *parallel) each(side bool, f func(i int, c *parallelCopy) error) error {
+	if side {
+		var wg sync.WaitGroup
+		for i, c := range p.copies[1:] {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				defer func() { c.panicky = recover() }()
+				c.err = f(i+1, c)
+			}()
+		}
+		first := p.copies[0]
+		func() {
+			defer func() { first.panicky = recover() }()
+			first.err = f(0, first)
+		}()
+		wg.Wait()
+		for _, c := range p.copies {
+			if c.panicky != nil {
+				panic(c.panicky)
+			}
+		}
+	} else {
+		for i, c := range p.copies {
+			c.err = f(i, c)
+		}
+	}
+	var err error
+	for _, c := range p.copies {
+		if c.err != nil && err == nil {
+			err = c.err
+		}
+		if s := p.ctx.Stats; s != nil {
+			s.add(&c.stats)
+		}
+		c.stats = Stats{}
+	}
+	if err == nil {
+		err = p.send()
+	}
+	for _, c := range p.copies {
+		for _, b := range c.rows {
+			b.Release()
+		}
+		c.rows = c.rows[:0]
+	}
+	return err
+}
+
+// send passes on the rows of all copies, then the mark that holds of all.
+func (p *parallel) send() error {
+	if p.closes != nil {
+		if err := p.closes.send(p.copies, p.out); err != nil {
+			return err
+		}
+	} else {
+		for _, c := range p.copies {
+			for _, b := range c.rows {
+				if err := p.out.Emit(b); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	marks := make([]Mark, len(p.copies))
+	for i, c := range p.copies {
+		marks[i] = c.mark
+	}
+	m := Combine(p.mark.W, marks)
+	if m == p.mark && p.sent || m.W == vec.MinTime && !m.Idle {
+		return nil
+	}
+	p.mark, p.sent = m, true
+	return p.out.Watermark(m)
+}
+
+func (p *parallel) Advance(input int, m Mark) error {
+	return p.each(true, func(_ int, c *parallelCopy) error { return c.op.Advance(input, m) })
+}
+
+func (p *parallel) Tick(t Tick) error {
+	return p.each(true, func(_ int, c *parallelCopy) error { return c.op.Tick(t) })
+}
+
+func (p *parallel) Snapshot(w *state.Writer) error {
+	w.Uint64(uint64(len(p.copies)))
+	w.Int64(p.mark.W)
+	for _, c := range p.copies {
+		w.Int64(c.mark.W)
+		w.Bool(c.mark.Idle)
+		var sub state.Writer
+		if err := c.op.Snapshot(&sub); err != nil {
+			return err
+		}
+		w.Blob(sub.Bytes())
+	}
+	return nil
+}
+
+// Restore goes on with as many copies as there were, so that each finds its own keys.
+func (p *parallel) Restore(r *state.Reader) error {
+	n := r.Uint64()
+	p.mark.W = r.Int64()
+	if r.Err() != nil || n == 0 || n > uint64(r.Len()) {
+		return errForeignState()
+	}
+	if int(n) != len(p.copies) {
+		if err := p.close(); err != nil {
+			return err
+		}
+		if err := p.open(int(n)); err != nil {
+			return err
+		}
+	}
+	for _, c := range p.copies {
+		c.mark = Mark{W: r.Int64(), Idle: r.Bool()}
+		sub := state.NewReader(r.Blob())
+		if err := c.op.Restore(sub); err != nil {
+			return err
+		}
+		if sub.Err() != nil || sub.Len() > 0 {
+			return errForeignState()
+		}
+	}
+	return r.Err()
+}
+
+func (p *parallel) close() error {
+	var first error
+	for _, c := range p.copies {
+		if err := c.op.Close(); err != nil && first == nil {
+			first = err
+		}
+		for _, b := range c.rows {
+			b.Release()
+		}
+	}
+	p.copies = nil
+	return first
+}
+
+func (p *parallel) Close() error {
+	releaseViews(p.views)
+	if p.closes != nil {
+		p.closes.release()
+	}
+	return p.close()
+}
