@@ -37,6 +37,10 @@ type LateRow struct {
 // reportLate counts a row that nothing takes any more and tells the context of it, once for each row that came in. b has
 // watermarks, and end is the end of the last window that the row would be in.
 func reportLate(ctx *Context, b *vec.Batch, row int, end vec.Time) error {
+	if ctx.shared != nil {
+		ctx.shared.Lock()
+		defer ctx.shared.Unlock()
+	}
 	l := LateRow{Rows: b, Row: row, W: b.W[row], End: end}
 	if b.From != nil {
 		if o, ok := b.From.Input.(*originBatch); ok && b.From.Row(row) >= 0 {

@@ -4,6 +4,8 @@
 package exec
 
 import (
+	"sync"
+
 	"streamsql/internal/fn"
 	"streamsql/internal/vec"
 	"streamsql/state"
@@ -27,6 +29,8 @@ type Context struct {
 	Stats *Stats
 	// Parallel is how many copies of an operator with keys share its work; 0 and 1 are one. Results do not depend on it.
 	Parallel int
+
+	shared *sync.Mutex // of what copies of one operator share; nil: there is one
 }
 
 // Stats counts what EXPLAIN ANALYZE and sys.watermarks show.

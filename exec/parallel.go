@@ -28,7 +28,7 @@ type parallel struct {
 	// closes sorts what ON WINDOW CLOSE sends; nil for other operators.
 	closes *closeOrder
 
-	guard sync.Mutex // of the context's handlers
+	guard sync.Mutex // of what the copies share: the handlers of the context, the counts of late rows
 	views []vec.Vec
 	cols  []vec.Vec
 	hash  []uint64
@@ -103,11 +103,14 @@ func shareKeys(n planner.Node) [][]int {
 		}
 		return [][]int{all, all}
 	case *planner.TopN:
-		if n.Sorted {
+		if n.Sorted || n.Close.OnClose { // it has an order, which copies would lose
 			return nil
 		}
 		return one(n.Partition)
 	case *planner.Over:
+		if n.Close.OnClose {
+			return nil
+		}
 		return one(n.Partition)
 	}
 	return nil
@@ -149,6 +152,7 @@ func (p *parallel) open(n int) error {
 			return err
 		}
 		c := &parallelCopy{op: op, ctx: *p.ctx, mark: Mark{W: vec.MinTime}}
+		c.ctx.shared = &p.guard
 		c.ctx.Stats = &c.stats
 		if f := p.ctx.Fn; f != nil {
 			own := *f
@@ -159,13 +163,6 @@ func (p *parallel) open(n int) error {
 				p.guard.Lock()
 				defer p.guard.Unlock()
 				return h(err, b, row)
-			}
-		}
-		if h := p.ctx.Late; h != nil {
-			c.ctx.Late = func(b *vec.Batch, row int, w, end vec.Time) error {
-				p.guard.Lock()
-				defer p.guard.Unlock()
-				return h(b, row, w, end)
 			}
 		}
 		p.copies = append(p.copies, c)

@@ -63,3 +63,12 @@ func (s *setOp) stateRows() int64 { return int64(s.groups.Len()) }
 func (s *sortOp) stateRows() int64 { return int64(s.store.live) }
 
 func (e *emit) stateRows() int64 { return int64(e.pend.len()) }
+
+func (p *parallel) stateRows() (n int64) {
+	for _, c := range p.copies {
+		if s, ok := c.op.(stateCounter); ok {
+			n += s.stateRows()
+		}
+	}
+	return n
+}
