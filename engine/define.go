@@ -528,30 +528,12 @@ func replaceable(old, rel *catalog.Relation) error {
 	return nil
 }
 
-// viewRoot gives the part of a view's plan that its content is the result of: the view is the fold of what EMIT would send.
-func viewRoot(q *planner.Query, query *ast.Query) (planner.Node, error) {
-	em, ok := q.Root.(*planner.Emit)
-	if !ok {
-		return q.Root, nil
-	}
-	switch em.Spec.Trigger {
-	case ast.EmitChanges, ast.EmitOnUpdate, ast.EmitOnClose:
-		return em.Input, nil
-	}
-	return nil, pgerr.New(pgerr.FeatureNotSupported, "this EMIT form is not supported in a materialized view yet").
-		WithHint("Use EMIT CHANGES or EMIT ON WINDOW CLOSE.").At(query.Emit.Pos)
-}
-
 // createMatView fills a view aside, lets it catch up with the present, and publishes it in one epoch with its job.
 func (s *Session) createMatView(ctx context.Context, x *ast.CreateView, rel *catalog.Relation, q *planner.Query) error {
-	root, err := viewRoot(q, x.Query)
-	if err != nil {
-		return err
-	}
 	s.e.write.Lock()
 	r := s.e.register(rel)
 	s.e.write.Unlock()
-	j, err := s.startJob(ctx, r, root)
+	j, err := s.startJob(ctx, r, q.Root)
 	if err != nil {
 		return err
 	}

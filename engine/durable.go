@@ -279,11 +279,7 @@ func (s *Session) restartView(ctx context.Context, rel *catalog.Relation) (err e
 	if err != nil {
 		return fail(err)
 	}
-	root, err := viewRoot(q, query)
-	if err != nil {
-		return fail(err)
-	}
-	started, err := s.startJob(ctx, r, root)
+	started, err := s.startJob(ctx, r, q.Root)
 	if err != nil {
 		return fail(err)
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"streamsql/catalog"
@@ -25,7 +26,7 @@ type job struct {
 	rows   int64 // changes applied
 	since  vec.Time
 	timed  bool // reads a connector: ticks without rows too
-	ended  bool
+	ended  bool // no input goes on, or LIMIT has been reached: the view stays as it is
 }
 
 // takeAll takes every batch that a collector holds.
@@ -106,6 +107,10 @@ func (j *job) drain() error {
 		if err != nil || ec == nil {
 			return err
 		}
+		if j.ended {
+			ec.release()
+			continue
+		}
 		for _, f := range j.feeds {
 			if f.changes {
 				err = f.pushChanges(ec.deltas[f.scan.Rel.OID])
@@ -139,7 +144,11 @@ func (j *job) apply() error {
 
 func (j *job) tick(epoch uint64, now vec.Time) error {
 	j.steps++
-	return j.graph.Tick(exec.Tick{Epoch: epoch, Now: now})
+	err := j.graph.Tick(exec.Tick{Epoch: epoch, Now: now})
+	if errors.Is(err, exec.ErrFinished) {
+		j.ended, err = true, nil
+	}
+	return err
 }
 
 // runStep takes part in a step of the coordinator.
@@ -173,10 +182,10 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 	if j.ended, err = endIdle(j.feeds); err != nil {
 		return false, 0
 	}
-	if due := j.graph.NextTimer(); pushed || due <= now {
+	if due := j.graph.NextTimer(); pushed || j.ended || due <= now {
 		err = j.tick(j.e.epoch+1, now)
 	}
-	if due := j.graph.NextTimer(); err == nil && due != vec.MaxTime {
+	if due := j.graph.NextTimer(); err == nil && !j.ended && due != vec.MaxTime {
 		if w := time.Duration(max(due-now, 100)) * time.Microsecond; wait == 0 || w < wait {
 			wait = w
 		}

@@ -12,6 +12,9 @@ func Build(ctx *Context, root planner.Node, out Output) (*Graph, error) {
 	b := builder{g: &Graph{ctx: ctx}, made: map[planner.Node]*fan{}, scans: map[*planner.Scan]int{}}
 	top, err := b.build(root)
 	if err == nil {
+		if b.g.quiet.timeout = timedOut(root); b.g.quiet.timeout > 0 {
+			b.g.timers = append(b.g.timers, &b.g.quiet)
+		}
 		top.sink = out
 		err = b.open()
 	}

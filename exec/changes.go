@@ -310,6 +310,11 @@ func (n *netter) pairUp(c *changes, key []int) {
 	}
 }
 
+// unpaired is pairUp where no key is known.
+func (n *netter) unpaired() {
+	n.lone, n.pairs, n.fresh = append(n.lone[:0], n.dels...), n.pairs[:0], append(n.fresh[:0], n.ins...)
+}
+
 // compact replaces c by its net effect.
 func (n *netter) compact(c *changes) {
 	n.run(c)

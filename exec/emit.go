@@ -15,7 +15,7 @@ import (
 // content that the query starts from, what comes after it are changes.
 type emit struct {
 	n    *planner.Emit
-	in   *vec.Schema
+	in   *vec.Schema // what is sent of the input
 	spec *planner.EmitSpec
 	ctx  *Context
 	out  Output
@@ -26,6 +26,7 @@ type emit struct {
 	ts    vec.Time     // the last _ts
 	began bool         // the first tick is over
 	ended bool         // the input has ended
+	w     vec.Time     // the input's mark
 	left  int64        // rows until LIMIT, -1 no limit
 
 	told vec.Time // _ts of the last progress row
@@ -42,28 +43,22 @@ type timing interface {
 	// after fires what is due at the tick, or everything if the input has ended.
 	after(e *emit, t Tick) error
 	next() vec.Time
-	snapshot(w *state.Writer)
+	snapshot(e *emit, w *state.Writer) // before pend's
 	restore(r *state.Reader)
 	close()
 }
 
 func newEmit(n *planner.Emit) (Operator, error) {
-	e := &emit{n: n, in: n.Input.Schema(), spec: &n.Spec, ts: vec.MinTime, told: vec.MinTime, left: n.Spec.Limit}
+	e := &emit{n: n, spec: &n.Spec, ts: vec.MinTime, told: vec.MinTime, w: vec.MinTime, left: n.Spec.Limit}
+	e.in = &vec.Schema{Fields: n.Input.Schema().Fields[:n.Input.Schema().Len()-n.Spec.Hidden]}
 	s := e.spec
-	if s.Timeout > 0 {
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "EMIT with TIMEOUT is not supported yet").
-			WithHint("Set watermark.idle_timeout on the source, so that a silent partition holds no window open.")
-	}
 	switch {
-	case s.Trigger == ast.EmitAfterDelayAndClose:
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "EMIT AFTER DELAY AND AFTER WATERMARK is not supported yet").
-			WithHint("Use EMIT AFTER DELAY, or EMIT ON WINDOW CLOSE.")
 	case s.Trigger == ast.EmitOnUpdate && s.Batch > 0:
 		e.when = &batchTiming{every: s.Batch}
-	case s.Trigger == ast.EmitAfterDelay:
-		e.when = &delayTiming{delay: s.Delay}
-	case s.Trigger == ast.EmitPeriodic && s.Envelope != planner.EnvelopePeriodic:
-		e.when = &batchTiming{every: s.Period} // AS another envelope: what has changed in the period
+	case s.Trigger == ast.EmitAfterDelay || s.Trigger == ast.EmitAfterDelayAndClose:
+		e.when = newDelayTiming(s)
+	case s.Trigger == ast.EmitPeriodic && (s.Fold || s.Envelope != planner.EnvelopePeriodic):
+		e.when = &batchTiming{every: s.Period} // the net change of the period
 	case s.Trigger == ast.EmitPeriodic:
 		e.when = &periodTiming{every: s.Period, repeat: s.Repeat, due: vec.MinTime}
 	}
@@ -80,6 +75,8 @@ func (e *emit) prefix() int {
 		progress = 1
 	}
 	switch {
+	case e.spec.Fold:
+		return 0
 	case e.spec.Subscribe:
 		return 3
 	case e.spec.Envelope == planner.EnvelopeAppend:
@@ -105,7 +102,7 @@ func (e *emit) Push(_ int, b *vec.Batch) error {
 		return pgerr.New(pgerr.FeatureNotSupported, "an append-only result cannot take rows back").
 			WithHint("Use EMIT CHANGES, or leave out AS APPEND.")
 	}
-	if e.prefix() > 0 || e.when != nil {
+	if e.prefix() > 0 || e.when != nil || e.spec.Fold {
 		e.held = append(e.held, b.Retain())
 		return nil
 	}
@@ -143,6 +140,7 @@ func (e *emit) send(b *vec.Batch) error {
 }
 
 func (e *emit) Advance(_ int, m Mark) error {
+	e.w = m.W
 	if m.W == vec.MaxTime {
 		e.ended = true
 	}
@@ -259,25 +257,26 @@ func (e *emit) Snapshot(w *state.Writer) error {
 	w.Int64(e.ts)
 	w.Int64(e.told)
 	w.Int64(e.left)
+	w.Int64(e.w)
 	w.Bool(e.began)
 	w.Bool(e.ended)
 	w.Bool(e.some)
-	e.pend.snapshot(w)
 	if e.when != nil {
-		e.when.snapshot(w)
+		e.when.snapshot(e, w)
 	}
+	e.pend.snapshot(w)
 	return nil
 }
 
 func (e *emit) Restore(r *state.Reader) error {
-	e.ts, e.told, e.left = r.Int64(), r.Int64(), r.Int64()
+	e.ts, e.told, e.left, e.w = r.Int64(), r.Int64(), r.Int64(), r.Int64()
 	e.began, e.ended, e.some = r.Bool(), r.Bool(), r.Bool()
-	e.pend.restore(r)
 	if e.when != nil {
 		e.when.restore(r)
-		if d, ok := e.when.(*delayTiming); ok && r.Err() == nil {
-			d.rearm(e)
-		}
+	}
+	e.pend.restore(r)
+	if d, ok := e.when.(*delayTiming); ok && r.Err() == nil {
+		return d.rearm(e)
 	}
 	return r.Err()
 }

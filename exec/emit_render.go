@@ -41,6 +41,8 @@ func (e *emit) render(c *changes, ts vec.Time) error {
 	var r rendered
 	n := &e.net
 	switch {
+	case e.spec.Fold:
+		return e.renderFold(c)
 	case e.spec.Subscribe:
 		for i := 0; i < len(n.dels); {
 			j := runEnd(n.dels, i)
@@ -69,7 +71,7 @@ func (e *emit) render(c *changes, ts vec.Time) error {
 		if e.spec.Key != nil {
 			n.pairUp(c, e.spec.Key)
 		} else {
-			n.lone, n.pairs, n.fresh = append(n.lone[:0], n.dels...), n.pairs[:0], append(n.fresh[:0], n.ins...)
+			n.unpaired()
 		}
 		for _, d := range n.lone {
 			r.add(d, opDelete, -1)
@@ -83,6 +85,68 @@ func (e *emit) render(c *changes, ts vec.Time) error {
 		}
 	}
 	return e.sendRendered(c, &r, ts, 0)
+}
+
+// renderFold sends the changes that the rows of the form amount to, in their order. LIMIT counts those rows, and parts no pair.
+func (e *emit) renderFold(c *changes) error {
+	upsert := e.spec.Envelope == planner.EnvelopeUpsert
+	if upsert || e.spec.Key != nil {
+		e.net.pairUp(c, e.key())
+	} else {
+		e.net.unpaired()
+	}
+	var sel []int32
+	var ops []vec.Op
+	add := func(row int32, op vec.Op) { sel, ops = append(sel, row), append(ops, op) }
+	room := func(rows int64) bool {
+		if e.left < 0 {
+			return true
+		}
+		ok := e.left > 0
+		e.left = max(e.left-rows, 0)
+		return ok
+	}
+	for _, d := range e.net.lone {
+		if room(1) {
+			add(d, vec.Delete)
+		}
+	}
+	rows := int64(2)
+	if upsert {
+		rows = 1
+	}
+	for _, p := range e.net.pairs {
+		if room(rows) {
+			add(p[0], vec.Delete)
+			add(p[1], vec.Insert)
+		}
+	}
+	for _, i := range e.net.fresh {
+		if room(1) {
+			add(i, vec.Insert)
+		}
+	}
+	for at := 0; at < len(sel); at += vec.MaxRows {
+		end := min(at+vec.MaxRows, len(sel))
+		cols := make([]arrow.Array, len(c.cols))
+		for k := range c.cols {
+			var v vec.Vec
+			v.SetAllocator(e.ctx.Alloc)
+			v.Reset(c.cols[k].Kind, 0)
+			v.Gather(&c.cols[k], sel[at:end])
+			cols[k] = v.Seal()
+		}
+		b := vec.NewBatch(e.n.Schema(), cols, ops[at:end], end-at)
+		err := e.out.Emit(b)
+		b.Release()
+		if err != nil {
+			return err
+		}
+	}
+	if e.left == 0 {
+		return ErrFinished
+	}
+	return nil
 }
 
 // runEnd gives the end of the equal elements that start at i.
@@ -130,7 +194,7 @@ func (e *emit) sendInserts(b *vec.Batch, ts vec.Time) error {
 		op = opUpsert
 	}
 	cols := e.prefixColumns(b.N, ts, []string{op}, []int64{1}, false)
-	for _, c := range b.Cols {
+	for _, c := range b.Cols[:e.in.Len()] {
 		c.Retain()
 		cols = append(cols, c)
 	}

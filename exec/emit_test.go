@@ -242,17 +242,6 @@ func TestEmitRefuses(t *testing.T) {
 	if err := e.play("+1 1,-1 1,@1"); pgerr.Code(err) != pgerr.FeatureNotSupported {
 		t.Errorf("got %v", err)
 	}
-	for _, f := range []func(*planner.EmitSpec){
-		func(s *planner.EmitSpec) { s.Timeout = 1 },
-		func(s *planner.EmitSpec) { s.Trigger = ast.EmitAfterDelayAndClose },
-	} {
-		s := changelog(nil)
-		f(&s)
-		_, err := Build(tctx(nil), temit(s), NewCollector())
-		if pe := pgerr.From(err); err == nil || pe.Code != pgerr.FeatureNotSupported || pe.Hint == "" {
-			t.Errorf("got %v", err)
-		}
-	}
 }
 
 // The sum of the emitted changes is the table, after every tick, and pairs are adjacent and of one key.

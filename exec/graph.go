@@ -30,6 +30,7 @@ type Graph struct {
 	leaves []*stage // operators without input that have not been started, by order
 	timers []timer
 	begun  bool
+	quiet  silence
 }
 
 // timer is an operator that must be ticked at some time although nothing is pushed.
@@ -182,6 +183,7 @@ func (g *Graph) Push(in, partition int, b *vec.Batch) error {
 	if g.ctx.Stats != nil {
 		g.ctx.Stats.Rows += int64(b.N)
 	}
+	g.quiet.pushed = true
 	p := g.inputs[in]
 	for _, op := range p.by {
 		if err := op.pushPartition(partition, b); err != nil {
@@ -230,6 +232,11 @@ func (g *Graph) Tick(t Tick) error {
 			if err := op.pass(); err != nil {
 				return err
 			}
+		}
+	}
+	if g.quiet.timeout > 0 && g.quiet.tick(t.Now) {
+		if err := g.closeOpen(t); err != nil {
+			return err
 		}
 	}
 	for _, s := range g.stages {
@@ -304,6 +311,7 @@ func (g *Graph) Snapshot(w *state.Writer) error {
 	for _, n := range []int64{st.Rows, st.LateRows, st.NullTimes, st.FutureRows} {
 		w.Int64(n)
 	}
+	g.quiet.snapshot(w)
 	return nil
 }
 
@@ -339,6 +347,7 @@ func (g *Graph) Restore(r *state.Reader) error {
 	if g.ctx.Stats != nil && r.Err() == nil {
 		*g.ctx.Stats = st
 	}
+	g.quiet.restore(r)
 	return r.Err()
 }
 

@@ -17,6 +17,7 @@ import (
 type builder struct {
 	continuous bool
 	onClose    bool // EMIT ON WINDOW CLOSE: aggregates send final results only
+	free       bool // closed windows are freed and their rows late, also over kept rows
 	hold, late int64
 	lateRows   *LatePolicy // what EMIT says of late rows; nil: each relation has its own default
 	nodes      map[string]Node
@@ -83,7 +84,7 @@ func flowOf(n Node) *base {
 
 func inherit(in Node, schema *vec.Schema) base {
 	f := flowOf(in)
-	b := base{schema: schema, freeLate: f.freeLate, ends: slices.Clone(f.ends), finals: f.finals}
+	b := base{schema: schema, freeLate: f.freeLate, ends: slices.Clone(f.ends), finals: f.finals, session: f.session}
 	b.props = Props{Retracts: f.props.Retracts, Bounded: f.props.Bounded,
 		Keys: slices.Clone(f.props.Keys), Watermarks: slices.Clone(f.props.Watermarks)}
 	return b
@@ -189,6 +190,13 @@ func (p *builder) calc(in Node, filter, exprs []Expr, fields []vec.Field) Node {
 			return slices.IndexFunc(exprs, func(e Expr) bool { x, ok := e.(*Column); return ok && x.Index == c })
 		}
 		n.props.Keys = mapKeys(n.props.Keys, pos)
+		if n.session != nil {
+			if m := mapKeys([][]int{n.session}, pos); m != nil {
+				n.session = m[0]
+			} else {
+				n.session = nil
+			}
+		}
 		var wms, ends []int
 		for i, e := range exprs {
 			if x, ok := e.(*Column); ok {
@@ -339,12 +347,15 @@ func (p *builder) aggregate(in Node, keys []int, win *window.Spec, timeCol int, 
 				n.props.Keys = append(n.props.Keys, append(slices.Clone(unique[:nk]), nk))
 			}
 			n.props.Keys = append(n.props.Keys, append(slices.Clone(unique[:nk]), nk+1), append(slices.Clone(unique[:nk]), nk+2))
+			if win.Kind == window.Session {
+				n.session = unique
+			}
 		}
 		if !p.continuous {
 			return n
 		}
 		n.freeLate = f.freeLate
-		n.FreeLate = f.freeLate
+		n.FreeLate = f.freeLate || p.free
 		final := false
 		switch {
 		case win != nil:
@@ -371,6 +382,9 @@ func (p *builder) aggregate(in Node, keys []int, win *window.Spec, timeCol int, 
 		}
 		if !final {
 			n.FreeLate = false
+		}
+		if n.FreeLate {
+			n.Hold, n.Lateness = p.hold, p.late
 		}
 		if p.onClose && final {
 			n.OnClose = true

@@ -70,12 +70,16 @@ func (b *binder) emitSpec(e *ast.Emit) (EmitSpec, error) {
 // emit puts the Emit node on top, after checking that the plan can give what it promises.
 func (b *binder) emit(p *builder, root Node, q *Query, e *ast.Emit, s EmitSpec) (Node, error) {
 	f := flowOf(root)
-	if s.Trigger == ast.EmitOnClose || s.Trigger == ast.EmitAfterDelayAndClose {
+	if s.Trigger == ast.EmitOnClose {
 		if err := b.checkClose(root, e, s); err != nil {
 			return nil, err
 		}
 	}
-	key := shortestKey(f.props.Keys)
+	keys := visibleKeys(f.props.Keys, len(q.Columns))
+	key := shortestKey(keys)
+	if ks := visibleKeys([][]int{f.session}, len(q.Columns)); f.session != nil && len(ks) > 0 {
+		key = ks[0]
+	}
 	s.Key = key
 	switch s.Trigger {
 	case ast.EmitOnUpdate:
@@ -112,9 +116,9 @@ func (b *binder) emit(p *builder, root Node, q *Query, e *ast.Emit, s EmitSpec) 
 				}
 				named = append(named, i)
 			}
-			if !provenKey(f.props.Keys, named) {
+			if !provenKey(keys, named) {
 				return nil, pgerr.New(pgerr.FeatureNotSupported, "the query does not prove that (%s) identifies a row", strings.Join(e.Key, ", ")).
-					WithHint("%s", keyHint(q, f.props.Keys)).At(e.Pos)
+					WithHint("%s", keyHint(q, keys)).At(e.Pos)
 			}
 			s.Key = named
 		} else if key == nil {
@@ -125,6 +129,9 @@ func (b *binder) emit(p *builder, root Node, q *Query, e *ast.Emit, s EmitSpec) 
 			return nil, pgerr.New(pgerr.FeatureNotSupported, "%s needs a key, and the query proves none", what).
 				WithHint("GROUP BY the key and select it, select the primary key of a table, or use EMIT CHANGES.").At(e.Pos)
 		}
+	}
+	if b.o.view {
+		return b.foldEmit(root, q, e, s)
 	}
 	n := &Emit{Input: root, Spec: s}
 	n.base = inherit(root, nil)
@@ -147,6 +154,34 @@ func (b *binder) emit(p *builder, root Node, q *Query, e *ast.Emit, s EmitSpec) 
 	n.props.Keys = nil
 	n.props.Watermarks = nil
 	return n, nil
+}
+
+// foldEmit puts EMIT on top of a view's plan: the view is the fold of what the form sends. Forms that send every change at once need no node.
+func (b *binder) foldEmit(root Node, q *Query, e *ast.Emit, s EmitSpec) (Node, error) {
+	timed := s.Batch > 0 || s.Trigger == ast.EmitAfterDelay || s.Trigger == ast.EmitAfterDelayAndClose || s.Trigger == ast.EmitPeriodic || s.Timeout > 0
+	switch {
+	case !s.Snapshot && root.Props().Retracts:
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "a view cannot start WITH (SNAPSHOT = false): rows that it does not have may be taken back").
+			WithHint("Leave SNAPSHOT out.").At(e.Pos)
+	case s.Limit >= 0 && s.Trigger == ast.EmitPeriodic:
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "a view cannot end within a result of EMIT PERIODIC").
+			WithHint("Write LIMIT before EMIT, to limit each result.").At(e.Limit.Position())
+	case !timed && s.Snapshot && s.Limit < 0:
+		return root, nil
+	}
+	s.Fold, s.Progress = true, false
+	n := &Emit{Input: root, Spec: s}
+	n.base = inherit(root, &vec.Schema{Fields: q.Columns})
+	n.props.Keys = visibleKeys(n.props.Keys, len(q.Columns))
+	n.props.Watermarks, n.ends = nil, nil
+	return n, nil
+}
+
+// visibleKeys gives the keys that consist of the first n columns.
+func visibleKeys(keys [][]int, n int) [][]int {
+	return slices.DeleteFunc(slices.Clone(keys), func(k []int) bool {
+		return slices.ContainsFunc(k, func(c int) bool { return c >= n })
+	})
 }
 
 // lead puts the columns of an envelope before the select list.

@@ -42,6 +42,9 @@ type base struct {
 	freeLate bool
 	// finals says that the node, or one below it, gives final results at a watermark.
 	finals bool
+	// session is the key of a node whose rows are sessions, nil if not all of its columns are there. A session that
+	// grows is another one: its start or end alone is unique at any moment, but does not identify it over time.
+	session []int
 }
 
 func (b *base) Schema() *vec.Schema { return b.schema }
@@ -329,6 +332,15 @@ type EmitSpec struct {
 	Limit                                         int64 // rows after which the query ends, -1 none
 	// Subscribe renders _ts, _progressed, _diff as SUBSCRIBE does.
 	Subscribe bool
+	// CloseCol is, of AFTER DELAY AND AFTER WATERMARK, the column of Input that tells when a row's window closes: at W >= its
+	// value with CloseEnd, else beyond it. Emit sees a mark that is CloseLead microseconds behind the one that closes.
+	CloseCol  int
+	CloseEnd  bool
+	CloseLead int64
+	// Hidden is the number of columns at the end of Input that are for Emit alone.
+	Hidden int
+	// Fold makes Emit send the changes themselves, with their ops, whenever the form would send rows: a view is the fold of them.
+	Fold bool
 }
 
 // Envelope says which columns EMIT puts before the select list.

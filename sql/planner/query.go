@@ -26,6 +26,7 @@ type Options struct {
 	Notice func(*pgerr.Error)
 	// Continuous says that the plan is maintained (a view, EMIT) and no snapshot; the entry points set it.
 	Continuous bool
+	view       bool // the plan is of a view
 }
 
 // Query is a planned query.
@@ -51,10 +52,11 @@ func PlanQuery(q *ast.Query, o *Options) (*Query, error) {
 	return planQuery(q, &c)
 }
 
-// PlanView plans the body of a materialized view: continuous, with an Emit node only where it carries EMIT.
+// PlanView plans the body of a materialized view: continuous, with an Emit node (whose Spec.Fold is set) only where its
+// EMIT clause makes the content another one than the query's result, or has it change at other times.
 func PlanView(q *ast.Query, o *Options) (*Query, error) {
 	c := *o
-	c.Continuous = true
+	c.Continuous, c.view = true, true
 	return planQuery(q, &c)
 }
 
@@ -86,10 +88,15 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 			return nil, err
 		}
 		p.onClose = spec.Trigger == ast.EmitOnClose
+		p.free = spec.Trigger == ast.EmitAfterDelayAndClose
 		p.hold, p.late = spec.Hold, spec.Lateness
 		if emit.Late != "" {
 			p.lateRows = &LatePolicy{Error: emit.Late == "error", Into: emit.LateInto.Parts}
 		}
+	}
+	closeID := -1
+	if p.free {
+		r.rel, closeID = b.closeColumn(r.rel)
 	}
 	ids := make([]int, len(r.cols))
 	need := idset{}
@@ -100,6 +107,12 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 		out.Columns = append(out.Columns, vec.Field{Name: c.name, Type: b.cols[c.id].typ})
 		out.Origins = append(out.Origins, b.cols[c.id].origin)
 	}
+	closeCol := slices.Index(ids, closeID)
+	if closeID >= 0 && closeCol < 0 {
+		closeCol = len(ids)
+		ids = append(ids, closeID)
+		need[closeID] = true
+	}
 	root, err := b.lowerRoot(p, r.rel, ids, need)
 	if err != nil {
 		return nil, err
@@ -107,6 +120,14 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 	if emit != nil {
 		if err := b.checkLate(root, emit); err != nil {
 			return nil, err
+		}
+		if p.free {
+			if err := b.checkClose(root, emit, spec); err != nil {
+				return nil, err
+			}
+			if err := setCloseColumn(&spec, root, closeCol, len(ids)-len(r.cols), emit); err != nil {
+				return nil, err
+			}
 		}
 		if root, err = b.emit(p, root, out, emit, spec); err != nil {
 			return nil, err
