@@ -173,3 +173,29 @@ func (s *Snapshot) FindIndex(schema, name string, path []string) *Relation {
 	}
 	return nil
 }
+
+// Feeds reports whether what is put into relation oid gets into one of the relations reads: they are the relation itself, or
+// views over it, or what these put rows into.
+func (s *Snapshot) Feeds(oid uint32, reads []uint32) bool {
+	reached := map[uint32]bool{oid: true}
+	for grown := true; grown; {
+		grown = false
+		for _, r := range s.Relations() {
+			for _, on := range r.Depends {
+				if !reached[on] {
+					continue
+				}
+				for _, x := range append([]uint32{r.OID}, r.Writes...) {
+					grown = grown || !reached[x]
+					reached[x] = true
+				}
+			}
+		}
+	}
+	for _, x := range reads {
+		if reached[x] {
+			return true
+		}
+	}
+	return false
+}

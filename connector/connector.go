@@ -21,9 +21,20 @@ type Config struct {
 	Options map[string]string
 	Env     types.Env
 	Alloc   vec.Allocator
-	// BadRow is called for each row that could not be decoded, with its raw bytes. If it
-	// returns an error the source stops with it. nil: the first bad row is an error.
-	BadRow func(raw []byte, where string, err error) error
+	// BadRow is called for each row that could not be decoded. If it returns an error the source stops
+	// with it. nil: the first bad row is an error. Where it is set, which rows are bad must not depend on Project.
+	BadRow func(r *BadRow) error
+}
+
+// BadRow is a row that could not be decoded.
+type BadRow struct {
+	Raw       []byte // as it was read; valid during the call
+	Partition int
+	// Place says where it stood, for people ("orders.csv, line 3"), and Position counts it within its file or partition: a
+	// line from 1, or an offset.
+	Place    string
+	Position int64
+	Err      error
 }
 
 // Status says how a Poll ended.

@@ -20,6 +20,9 @@ type commit struct {
 	writes []tableWrite
 	ddl    func() // applied to the published state inside the cut, may be nil
 	done   chan error
+	// alone says that whoever waits does not wait for what views put aside because of it: a commit of the catalog, whose
+	// maker holds Engine.write, or of rows put aside.
+	alone bool
 }
 
 // tableWrite is what a commit does to one relation: the changes, and for a table its content after them.
@@ -134,6 +137,17 @@ func (c *coordinator) stepOnce(ctx context.Context) time.Duration {
 		for _, b := range bs {
 			b.Release()
 		}
+	}
+	var rows []asideRows
+	for _, j := range c.jobs {
+		rows = append(rows, j.put.take()...)
+	}
+	switch {
+	case len(rows) > 0 && (k == nil || k.alone):
+		c.e.asides.put(rows, nil)
+	case len(rows) > 0:
+		c.e.asides.put(rows, k)
+		return 0
 	}
 	if k != nil {
 		k.done <- nil

@@ -134,10 +134,13 @@ func (s *Session) createTable(ctx context.Context, x *ast.CreateTable) (string, 
 	}
 	if name, ok := rel.Option("connector"); ok {
 		c := s.e.connectors[name]
-		if err := c.Check(s.e.connectorConfig(rel, s.vars.env, s.e.alloc)); err != nil {
+		if err := c.Check(s.e.connectorConfig(rel, s.vars.env, s.e.alloc, nil)); err != nil {
 			return "", optionError(err, x)
 		}
 		rel.Bounded = c.Bounded(optionMap(rel))
+	}
+	if err := s.makeAside(rel, x); err != nil {
+		return "", err
 	}
 	s.e.write.Lock()
 	defer s.e.write.Unlock()
@@ -156,6 +159,31 @@ func (s *Session) createTable(ctx context.Context, x *ast.CreateTable) (string, 
 		}
 	}
 	return tag, err
+}
+
+// makeAside makes the tables that the options late and bad_data of a relation name, or checks that they fit.
+func (s *Session) makeAside(rel *catalog.Relation, x *ast.CreateTable) error {
+	put := newAside(s.e)
+	defer put.close()
+	for _, o := range x.Options {
+		name := planner.AsideTable(rel, o.Name)
+		if name == nil {
+			continue
+		}
+		var err error
+		switch {
+		case o.Name == "late" && rel.Watermark == nil:
+			err = pgerr.New(pgerr.InvalidParameterValue, "option \"late\" needs a watermark: without one no row is late").WithHint("Declare WATERMARK FOR column.")
+		case o.Name == "late":
+			_, err = put.open(name[0], name[len(name)-1], lateColumns(rel), "late rows of "+rel.Name)
+		case o.Name == "bad_data":
+			_, err = put.open(name[0], name[len(name)-1], badColumns, "rows of "+rel.Name+" that could not be decoded")
+		}
+		if err != nil {
+			return posErr(err, o.ValuePos)
+		}
+	}
+	return nil
 }
 
 // register gives a relation its OIDs, and a table its storage. The caller holds e.write.
@@ -254,16 +282,13 @@ func (s *Session) setOptions(ctx context.Context, rel *catalog.Relation, x *ast.
 				return pgerr.New(pgerr.InvalidParameterValue, "invalid value for option \"late\": \"%s\"", v).
 					WithHint("It is drop, error or table:NAME.").At(o.ValuePos)
 			}
-			if v != "drop" {
-				return pgerr.New(pgerr.FeatureNotSupported, "late = '%s' is not supported yet", v).WithHint("Late rows are counted and dropped.").At(o.ValuePos)
-			}
 		case "bad_data":
 			if v != "fail" && v != "drop" && !strings.HasPrefix(v, "table:") {
 				return pgerr.New(pgerr.InvalidParameterValue, "invalid value for option \"bad_data\": \"%s\"", v).
 					WithHint("It is fail, drop or table:NAME.").At(o.ValuePos)
 			}
-			if strings.HasPrefix(v, "table:") {
-				return pgerr.New(pgerr.FeatureNotSupported, "bad_data = '%s' is not supported yet", v).WithHint("Use fail or drop.").At(o.ValuePos)
+			if conn == "" {
+				return pgerr.New(pgerr.InvalidParameterValue, "option \"bad_data\" needs a connector: INSERT and COPY refuse what cannot be read").At(o.Pos)
 			}
 		}
 		rel.Options = append(rel.Options, catalog.Option{Name: o.Name, Value: v})
@@ -528,14 +553,21 @@ func replaceable(old, rel *catalog.Relation) error {
 	return nil
 }
 
+// longFill is how long the filling of a view takes before its end is worth a notice, in microseconds.
+const longFill = 1e6
+
 // createMatView fills a view aside, lets it catch up with the present, and publishes it in one epoch with its job.
 func (s *Session) createMatView(ctx context.Context, x *ast.CreateView, rel *catalog.Relation, q *planner.Query) error {
 	s.e.write.Lock()
 	r := s.e.register(rel)
 	s.e.write.Unlock()
-	j, err := s.startJob(ctx, r, q.Root)
+	j, err := s.startJob(ctx, r, q.Root, false)
 	if err != nil {
 		return err
+	}
+	rel.Writes = j.late.writes()
+	if took := s.e.clock() - j.since; took >= longFill {
+		s.notice(pgerr.New(pgerr.SuccessfulCompletion, "materialized view \"%s\" was filled from %d rows in %.1f s", rel.Name, j.stats.Rows, float64(took)/1e6))
 	}
 	s.e.write.Lock()
 	defer s.e.write.Unlock()
@@ -549,19 +581,25 @@ func (s *Session) createMatView(ctx context.Context, x *ast.CreateView, rel *cat
 	return s.e.publishJob(j, &catalogChange{Put: []*catalog.Relation{rel}})
 }
 
-// startJob opens the job of a view and fills the view's table.
-func (s *Session) startJob(ctx context.Context, r *relation, root planner.Node) (*job, error) {
+// startJob opens the job of a view and fills the view's table. again says that the view was filled before the engine
+// was opened: the rows that it put aside then are still there.
+func (s *Session) startJob(ctx context.Context, r *relation, root planner.Node, again bool) (*job, error) {
 	fc := s.fnCtx(ctx)
-	j, err := s.e.newJob(ctx, r, root, fc, s.viewer())
+	j, err := s.e.newJob(ctx, r, root, fc, s.viewer(), s.searchPath(s.e.Catalog()))
 	if err != nil {
 		return nil, err
 	}
 	// The job outlives the session: what its functions may ask must not be the session's.
 	fc.Session, fc.Env.RegName = nil, nil
-	if err := j.fill(ctx); err != nil {
+	j.put.muted = again
+	if err = j.fill(ctx); err == nil {
+		err = j.put.commit()
+	}
+	if err != nil {
 		j.close()
 		return nil, err
 	}
+	j.put.muted = false
 	return j, nil
 }
 

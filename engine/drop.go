@@ -117,7 +117,7 @@ func dependents(cat *catalog.Snapshot, rels []*catalog.Relation) (deps []*catalo
 	for queue := slices.Clone(rels); len(queue) > 0; queue = queue[1:] {
 		on := queue[0]
 		for _, r := range cat.Relations() {
-			if !seen[r.OID] && slices.Contains(r.Depends, on.OID) {
+			if !seen[r.OID] && (slices.Contains(r.Depends, on.OID) || slices.Contains(r.Writes, on.OID)) {
 				seen[r.OID] = true
 				deps = append(deps, r)
 				detail = append(detail, fmt.Sprintf("%s %s depends on %s %s", r.Kind, r.Name, on.Kind, on.Name))

@@ -50,7 +50,7 @@ func (e *Engine) changeCatalog(ch *catalogChange, runtime func()) error {
 	if err := e.logCatalog(ch); err != nil {
 		return err
 	}
-	k := &commit{ddl: func() {
+	k := &commit{alone: true, ddl: func() {
 		e.cat = ch.apply(e.cat)
 		if runtime != nil {
 			runtime()
@@ -279,7 +279,7 @@ func (s *Session) restartView(ctx context.Context, rel *catalog.Relation) (err e
 	if err != nil {
 		return fail(err)
 	}
-	started, err := s.startJob(ctx, r, q.Root)
+	started, err := s.startJob(ctx, r, q.Root, true)
 	if err != nil {
 		return fail(err)
 	}

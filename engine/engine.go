@@ -60,8 +60,9 @@ type Engine struct {
 	write   sync.Mutex
 	nextOID uint32
 
-	coord *coordinator
-	store *state.Log // nil: everything is in memory; used under write
+	coord  *coordinator
+	asides *asideWriter
+	store  *state.Log // nil: everything is in memory; used under write
 
 	sessions struct {
 		sync.Mutex
@@ -69,6 +70,9 @@ type Engine struct {
 		nextPID int32
 	}
 	rowErrors rowErrorLog
+	bad       badLog
+	queries   runningQueries
+	filling   sync.Map           // of *job: those whose views are being filled
 	ingests   map[uint32]*ingest // under write
 	closed    atomic.Bool
 	stop      context.CancelFunc
@@ -128,10 +132,15 @@ func Open(o Options) (*Engine, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e.stop = cancel
 	e.coord = newCoordinator(e)
-	e.running.Add(1)
+	e.asides = newAsideWriter(e)
+	e.running.Add(2)
 	go func() {
 		defer e.running.Done()
 		e.coord.run(ctx)
+	}()
+	go func() {
+		defer e.running.Done()
+		e.asides.run(ctx)
 	}()
 	if err := e.restart(ctx); err != nil {
 		e.Close()

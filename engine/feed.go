@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"streamsql/catalog"
@@ -41,7 +40,7 @@ type feed struct {
 
 // newFeeds opens the feeds of all inputs of a graph. In a snapshot query changes
 // is false: feeds end after the stored content. snaps holds that content.
-func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*state.TableSnapshot, viewer *catalog.Viewer, env types.Env, changes bool, alloc vec.Allocator) (fs []*feed, err error) {
+func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*state.TableSnapshot, viewer *catalog.Viewer, env types.Env, changes bool, alloc vec.Allocator, put *aside) (fs []*feed, err error) {
 	defer func() {
 		if err != nil {
 			closeFeeds(fs)
@@ -72,9 +71,12 @@ func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*
 				break
 			}
 			opening = append(opening, func() error {
-				cfg := e.connectorConfig(rel, env, alloc)
+				bad, err := e.newBadRows(rel, put)
+				if err != nil {
+					return err
+				}
+				cfg := e.connectorConfig(rel, env, alloc, bad)
 				cfg.Project = f.readColumns(alloc)
-				var err error
 				if f.src, err = c.Open(ctx, cfg, nil); err == nil {
 					f.setPartitions()
 				}
@@ -140,16 +142,13 @@ func (f *feed) readColumns(alloc vec.Allocator) []int {
 }
 
 // connectorConfig gives what a connector needs to know of a relation, all columns projected.
-func (e *Engine) connectorConfig(rel *catalog.Relation, env types.Env, alloc vec.Allocator) *connector.Config {
+func (e *Engine) connectorConfig(rel *catalog.Relation, env types.Env, alloc vec.Allocator, bad *badRows) *connector.Config {
 	cfg := &connector.Config{
 		Name: rel.Schema + "." + rel.Name, Options: optionMap(rel), Env: env, Alloc: alloc,
 		Columns: rel.Fields().Fields,
 	}
-	if v, _ := rel.Option("bad_data"); strings.EqualFold(v, "drop") {
-		cfg.BadRow = func(_ []byte, where string, err error) error {
-			e.log.Info("row dropped", "relation", cfg.Name, "where", where, "err", err)
-			return nil
-		}
+	if bad != nil {
+		cfg.BadRow = bad.add
 	}
 	for i, c := range rel.Columns {
 		cfg.NotNull = append(cfg.NotNull, c.NotNull)

@@ -47,7 +47,13 @@ func (in *ingest) run(ctx context.Context, e *Engine) (err error) {
 	}
 	defer s.Close()
 	name, _ := in.rel.Option("connector")
-	src, err := e.connectors[name].Open(ctx, e.connectorConfig(in.rel, s.vars.env, e.alloc), nil)
+	put := newAside(e)
+	defer put.close()
+	bad, err := e.newBadRows(in.rel, put)
+	if err != nil {
+		return err
+	}
+	src, err := e.connectors[name].Open(ctx, e.connectorConfig(in.rel, s.vars.env, e.alloc, bad), nil)
 	if err != nil {
 		return err
 	}
@@ -56,6 +62,9 @@ func (in *ingest) run(ctx context.Context, e *Engine) (err error) {
 	defer b.Release()
 	for ctx.Err() == nil {
 		p, err := src.Poll(ctx, b, vec.MaxRows)
+		if perr := put.commit(); err == nil {
+			err = perr
+		}
 		if err != nil {
 			return err
 		}

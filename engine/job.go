@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"streamsql/catalog"
@@ -22,6 +23,10 @@ type job struct {
 	out    *exec.Collector
 	failed error
 	stats  exec.Stats
+	stored int64        // rows that it begins with
+	read   atomic.Int64 // rows read while it fills the view
+	put    *aside
+	late   *lateRows
 	steps  int64
 	rows   int64 // changes applied
 	since  vec.Time
@@ -39,16 +44,23 @@ func takeAll(c *exec.Collector) []*vec.Batch {
 }
 
 // newJob builds the graph of a view and opens its inputs. rel.table receives the result.
-func (e *Engine) newJob(ctx context.Context, rel *relation, root planner.Node, fc *fn.Ctx, viewer *catalog.Viewer) (j *job, err error) {
-	j = &job{e: e, rel: rel, since: e.clock(), out: exec.NewCollector()}
-	xc := &exec.Context{Alloc: e.alloc, Fn: fc, Continuous: true, Stats: &j.stats, RowError: j.rowError, Parallel: e.parallel}
+func (e *Engine) newJob(ctx context.Context, rel *relation, root planner.Node, fc *fn.Ctx, viewer *catalog.Viewer, path []string) (j *job, err error) {
+	j = &job{e: e, rel: rel, since: e.clock(), out: exec.NewCollector(), put: newAside(e)}
+	if j.late, err = e.newLateRows(root, rel.rel, path, j.put); err != nil {
+		j.close()
+		return nil, err
+	}
+	xc := &exec.Context{Alloc: e.alloc, Fn: fc, Continuous: true, Stats: &j.stats, RowError: j.rowError, Late: j.late.late, Parallel: e.parallel}
 	if j.graph, err = exec.Build(xc, root, j.out); err != nil {
 		return nil, err
 	}
 	j.sub = e.subscribe(scannedOIDs(j.graph))
-	if j.feeds, err = e.newFeeds(ctx, j.graph, j.sub.snaps, viewer, fc.Env, true, e.alloc); err != nil {
+	if j.feeds, err = e.newFeeds(ctx, j.graph, j.sub.snaps, viewer, fc.Env, true, e.alloc, j.put); err != nil {
 		j.close()
 		return nil, err
+	}
+	for _, s := range j.sub.snaps {
+		j.stored += s.Len()
 	}
 	for _, f := range j.feeds {
 		j.timed = j.timed || f.src != nil
@@ -68,12 +80,15 @@ func scannedOIDs(g *exec.Graph) []uint32 {
 // fill brings the view up to the present: stored rows, bounded input to its end, and the epochs that passed meanwhile.
 func (j *job) fill(ctx context.Context) (err error) {
 	defer recovered(j.e, "materialized view "+j.rel.rel.Name, &err)
+	j.e.filling.Store(j, nil)
+	defer j.e.filling.Delete(j)
 	for _, f := range j.feeds {
 		f.load(true)
 		for more := f.rows != nil; more; {
 			if more, err = f.pushStored(); err != nil {
 				return err
 			}
+			j.read.Store(j.stats.Rows)
 			if err := ctx.Err(); err != nil {
 				return canceled(ctx)
 			}
@@ -83,6 +98,7 @@ func (j *job) fill(ctx context.Context) (err error) {
 			if _, err := f.poll(ctx, f.e.batchRows); err != nil {
 				return err
 			}
+			j.read.Store(j.stats.Rows)
 			if ctx.Err() != nil {
 				return canceled(ctx)
 			}
@@ -172,7 +188,9 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 			}
 		}
 	}
-	if j.timed {
+	if j.timed && j.e.asides.full() {
+		wait = time.Millisecond
+	} else if j.timed {
 		var p bool
 		if p, more, wait, err = pollAll(ctx, j.feeds, deadline, nil); err != nil {
 			return false, 0
@@ -221,6 +239,8 @@ func (j *job) close() {
 	}
 	closeFeeds(j.feeds)
 	j.feeds = nil
+	j.put.close()
+	j.late.close()
 	if j.graph != nil {
 		j.graph.Close()
 		j.graph = nil

@@ -29,6 +29,23 @@ type rowErrorEntry struct {
 
 // recordRowError remembers a row that failed to evaluate in a view.
 func (e *Engine) recordRowError(rel *catalog.Relation, err error, b *vec.Batch, row int) {
+	data := rowJSON(b, row)
+	pe := pgerr.From(err)
+	l := &e.rowErrors
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.rows == nil {
+		l.rows = map[uint32][]rowErrorEntry{}
+	}
+	es := append(l.rows[rel.OID], rowErrorEntry{at: e.clock(), code: pe.Code, text: pe.Message, data: data})
+	if len(es) > maxRowErrors {
+		es = es[len(es)-maxRowErrors:]
+	}
+	l.rows[rel.OID] = es
+}
+
+// rowJSON gives a row as a JSON object of texts, in jsonb's own spelling.
+func rowJSON(b *vec.Batch, row int) string {
 	obj := map[string]any{}
 	env := types.Env{}
 	for c, f := range b.Schema.Fields {
@@ -45,18 +62,7 @@ func (e *Engine) recordRowError(rel *catalog.Relation, err error, b *vec.Batch, 
 	if d, err := types.ParseText(&env, types.JSONB, data); err == nil { // in jsonb's own spelling
 		data = d.(string)
 	}
-	pe := pgerr.From(err)
-	l := &e.rowErrors
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.rows == nil {
-		l.rows = map[uint32][]rowErrorEntry{}
-	}
-	es := append(l.rows[rel.OID], rowErrorEntry{at: e.clock(), code: pe.Code, text: pe.Message, data: data})
-	if len(es) > maxRowErrors {
-		es = es[len(es)-maxRowErrors:]
-	}
-	l.rows[rel.OID] = es
+	return data
 }
 
 // liveRows appends the rows of a relation about the running engine.
@@ -101,7 +107,8 @@ func (s *Session) liveRows(relation string, b *vec.Builder) error {
 		}
 	case "jobs":
 		for _, j := range s.e.jobStates() {
-			appendByName(b, map[string]types.Datum{"relation": name(j.oid), "state": j.state, "changes": j.changes, "error": nilIfEmpty(j.err), "started_at": j.since})
+			appendByName(b, map[string]types.Datum{"relation": j.relationName(info.cat, name), "state": j.state, "rows_read": j.read, "rows_stored": j.stored,
+				"changes": j.changes, "error": nilIfEmpty(j.err), "started_at": j.since})
 		}
 	case "errors":
 		l := &s.e.rowErrors
@@ -113,9 +120,15 @@ func (s *Session) liveRows(relation string, b *vec.Builder) error {
 			}
 		}
 	case "watermarks":
-		for _, w := range s.e.watermarks(name) {
-			appendByName(b, w)
+		for _, p := range s.e.progress() {
+			p.watermarks(name, func(row map[string]types.Datum) { appendByName(b, row) })
 		}
+	case "late":
+		for _, p := range s.e.progress() {
+			p.lateRows(name, func(row map[string]types.Datum) { appendByName(b, row) })
+		}
+	case "bad_data":
+		s.e.bad.rows(name, func(row map[string]types.Datum) { appendByName(b, row) })
 	}
 	return nil
 }
@@ -154,35 +167,4 @@ func appendByName(b *vec.Builder, row map[string]types.Datum) {
 	for i, f := range b.Schema.Fields {
 		b.Cols[i].AppendDatum(row[f.Name])
 	}
-}
-
-// watermarks gives the rows of sys.watermarks: one a partition of each input of each view with a watermark. name names a
-// relation by its OID.
-func (e *Engine) watermarks(name func(oid uint32) string) []map[string]types.Datum {
-	c := e.coord
-	c.step.Lock()
-	defer c.step.Unlock()
-	var out []map[string]types.Datum
-	for _, j := range c.jobs {
-		if j.graph == nil {
-			continue
-		}
-		for i, in := range j.graph.Inputs() {
-			for p, m := range j.graph.Watermark(i) {
-				row := map[string]types.Datum{"relation": name(in.Scan.Rel.OID), "view": name(j.rel.rel.OID), "partition": int64(p),
-					"state": m.State, "rows": m.Rows, "null_times": m.NullTimes, "future_rows": m.Future,
-					"late_rows": j.stats.LateRows}
-				if m.W != vec.MinTime && m.W != vec.MaxTime {
-					row["watermark"] = m.W
-				} else if m.W == vec.MaxTime {
-					row["watermark"] = types.PosInfinity
-				}
-				if m.Rows > 0 {
-					row["last_row_at"] = m.LastRowAt
-				}
-				out = append(out, row)
-			}
-		}
-	}
-	return out
 }

@@ -91,6 +91,9 @@ type queryPortal struct {
 	upTo    *vec.Time // of SUBSCRIBE: changes from then on are not sent
 	err     error
 	stats   exec.Stats
+	put     *aside
+	told    time.Time // see tell
+	late    *lateRows
 }
 
 type stage uint8
@@ -130,6 +133,13 @@ func (p *queryPortal) start(ctx context.Context) error {
 	p.stage = reading
 	xc := &exec.Context{Alloc: p.e.alloc, Fn: p.fc, Continuous: p.q.Continuous, Stats: &p.stats, Parallel: p.e.parallel}
 	var err error
+	p.put = newAside(p.e)
+	if p.q.Continuous {
+		if p.late, err = p.e.newLateRows(p.q.Root, nil, p.s.searchPath(p.e.Catalog()), p.put); err != nil {
+			return err
+		}
+		xc.Late = p.late.late
+	}
 	if p.graph, err = exec.Build(xc, p.q.Root, p.out); err != nil {
 		return err
 	}
@@ -156,7 +166,7 @@ func (p *queryPortal) start(ctx context.Context) error {
 		snaps, epoch, p.now = p.sub.snaps, p.sub.epoch, p.sub.now
 	}
 	p.epoch = epoch
-	p.feeds, err = p.e.newFeeds(ctx, p.graph, snaps, p.s.viewer(), p.fc.Env, p.q.Continuous, p.e.alloc)
+	p.feeds, err = p.e.newFeeds(ctx, p.graph, snaps, p.s.viewer(), p.fc.Env, p.q.Continuous, p.e.alloc, p.put)
 	return err
 }
 
@@ -207,7 +217,14 @@ func (p *queryPortal) Fetch(ctx context.Context, max int) (b *vec.Batch, done bo
 		if ctx.Err() != nil {
 			return nil, false, canceled(ctx)
 		}
-		if err := p.step(ctx); err != nil {
+		err := p.step(ctx)
+		if p.put != nil {
+			if perr := p.put.commit(); err == nil {
+				err = perr
+			}
+		}
+		p.tell(false)
+		if err != nil {
 			if errors.Is(err, exec.ErrFinished) {
 				p.queue = append(p.queue, takeAll(p.out)...)
 				p.finish()
@@ -392,6 +409,7 @@ func (p *queryPortal) follow(ctx context.Context) error {
 			wait = max(due, 100*time.Microsecond)
 		}
 	}
+	p.tell(true)
 	var timer <-chan time.Time
 	if wait > 0 {
 		t := time.NewTimer(wait)
@@ -422,8 +440,10 @@ func (p *queryPortal) freeGraph() {
 		p.e.unsubscribe(p.sub)
 		p.sub = nil
 	}
+	p.e.queries.remove(p)
 	closeFeeds(p.feeds)
 	p.feeds = nil
+	p.late.close()
 	if p.graph != nil {
 		p.graph.Close()
 		p.graph = nil
@@ -433,6 +453,10 @@ func (p *queryPortal) freeGraph() {
 
 func (p *queryPortal) free() {
 	p.freeGraph()
+	if p.put != nil {
+		p.put.close()
+		p.put = nil
+	}
 	p.drop()
 	p.stage = finished
 }

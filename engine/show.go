@@ -227,30 +227,3 @@ func statementName(s ast.Stmt) string {
 	}
 	return "this statement"
 }
-
-// jobState is what SHOW JOBS and sys.jobs tell of a view's job.
-type jobState struct {
-	oid         uint32
-	view, state string
-	changes     int64
-	err         string
-	since       int64
-}
-
-func (e *Engine) jobStates() []jobState {
-	c := e.coord
-	c.step.Lock()
-	defer c.step.Unlock()
-	out := make([]jobState, 0, len(c.jobs))
-	for _, j := range c.jobs {
-		st := jobState{oid: j.rel.rel.OID, view: j.rel.rel.Name, state: "running", changes: j.rows, since: j.since}
-		switch {
-		case j.failed != nil:
-			st.state, st.err = "failed", j.failed.Error()
-		case j.ended:
-			st.state = "finished"
-		}
-		out = append(out, st)
-	}
-	return out
-}

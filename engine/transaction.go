@@ -130,7 +130,7 @@ func (s *Session) commit(ctx context.Context) error {
 	}
 	defer t.drop()
 	s.e.write.Lock()
-	k, err := s.e.commitLocked(t)
+	k, err := s.e.commitLocked(t, false)
 	s.e.write.Unlock()
 	if err != nil || k == nil {
 		return err
@@ -138,9 +138,10 @@ func (s *Session) commit(ctx context.Context) error {
 	return <-k.done
 }
 
-// commitLocked validates the changes against the newest tables, applies and enqueues them. The caller holds e.write.
-func (e *Engine) commitLocked(t *tx) (*commit, error) {
-	k := &commit{}
+// commitLocked validates the changes against the newest tables, applies and enqueues them. The caller holds e.write;
+// alone is the commit's.
+func (e *Engine) commitLocked(t *tx, alone bool) (*commit, error) {
+	k := &commit{alone: alone}
 	type undo struct {
 		r    *relation
 		snap *state.TableSnapshot

@@ -147,7 +147,7 @@ func (r *csvReader) read(dst *vec.Builder, most int) (done bool, err error) {
 	for n := 0; n < most; {
 		fields, ok, err := r.split.Next()
 		if err != nil {
-			return false, r.s.badRow(r.split.Raw(), fmt.Sprintf("%s, line %d", r.path, r.line()), err)
+			return false, r.s.badRow(r.split.Raw(), r.path, r.line(), err)
 		}
 		if !ok {
 			if r.eof {
@@ -173,7 +173,7 @@ func (r *csvReader) read(dst *vec.Builder, most int) (done bool, err error) {
 		at := dst.Len()
 		if err := r.add(dst, fields); err != nil {
 			r.s.rollback(dst, at)
-			if err := r.s.badRow(r.split.Raw(), fmt.Sprintf("%s, line %d", r.path, r.line()), err); err != nil {
+			if err := r.s.badRow(r.split.Raw(), r.path, r.line(), err); err != nil {
 				return false, err
 			}
 			continue

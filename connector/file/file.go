@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -258,7 +259,7 @@ func (Connector) Open(_ context.Context, cfg *connector.Config, at connector.Off
 		src.want = append(src.want, column(p))
 	}
 	// Which rows are bad must not depend on which columns a query reads: where bad rows are left out, all are read.
-	if cfg.Options["bad_data"] == "drop" && (s.format == "csv" || s.format == "ndjson") {
+	if cfg.BadRow != nil && (s.format == "csv" || s.format == "ndjson") {
 		for p := range cfg.Columns {
 			if !slices.Contains(cfg.Project, p) {
 				src.want = append(src.want, column(p))
@@ -463,17 +464,15 @@ func missingColumn(path, name string, have []string) error {
 }
 
 // badRow hands a row that cannot be decoded to the policy of the relation.
-func (s *source) badRow(raw []byte, where string, err error) error {
-	if s.cfg.Options["bad_data"] == "drop" {
-		if s.cfg.BadRow != nil {
-			return s.cfg.BadRow(raw, where, err)
-		}
-		return nil
+func (s *source) badRow(raw []byte, path string, line int64, err error) error {
+	place := fmt.Sprintf("%s, line %d", path, line)
+	if s.cfg.BadRow != nil {
+		return s.cfg.BadRow(&connector.BadRow{Raw: raw, Place: place, Position: line, Err: err})
 	}
 	e := *pgerr.From(err)
-	e.Where = where
+	e.Where = place
 	if e.Hint == "" {
-		e.WithHint("Set bad_data = 'drop' to leave such rows out.")
+		e.WithHint("Set bad_data = 'drop' to leave such rows out, or 'table:NAME' to keep them there.")
 	}
 	return &e
 }

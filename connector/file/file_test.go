@@ -31,6 +31,9 @@ func readAll(t *testing.T, cols []vec.Field, project []int, opts map[string]stri
 	a := memory.NewCheckedAllocator(memory.NewGoAllocator())
 	defer a.AssertSize(t, 0)
 	cfg := &connector.Config{Columns: cols, Project: project, Options: opts, Alloc: a}
+	if opts["bad_data"] == "drop" {
+		cfg.BadRow = func(*connector.BadRow) error { return nil }
+	}
 	s := &vec.Schema{}
 	for _, p := range project {
 		s.Fields = append(s.Fields, cols[p])

@@ -118,7 +118,7 @@ func (r *jsonReader) read(dst *vec.Builder, most int) (done bool, err error) {
 		at := dst.Len()
 		if err := r.add(dst, line); err != nil {
 			r.s.rollback(dst, at)
-			if err := r.s.badRow(line, fmt.Sprintf("%s, line %d", r.path, r.line), err); err != nil {
+			if err := r.s.badRow(line, r.path, r.line, err); err != nil {
 				return false, err
 			}
 			continue

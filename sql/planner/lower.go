@@ -197,8 +197,8 @@ func (l *lowerer) lowerScan(r *lScan, need idset) (Node, layout) {
 	}
 	var late LatePolicy
 	if r.wm != nil {
-		if late = l.p.latePolicy(r.rel); late.Into != nil {
-			ids = r.ids // late rows are put aside whole
+		if late = l.p.latePolicy(r.rel); late.Into != nil || late.Error {
+			ids = r.ids // late rows are shown whole
 		}
 	}
 	n := l.p.scan(r.rel, l.positions(ids, r.ids))
@@ -207,7 +207,7 @@ func (l *lowerer) lowerScan(r *lScan, need idset) (Node, layout) {
 		future := l.duration(r.rel, "watermark.max_future")
 		y := layout(ids)
 		n = l.p.watermark(n, l.b.simplify(l.place(r.wm, y)), y.pos(r.wmCol), idle, future, late, r.rel.Kind == catalog.Source)
-		if late.Into != nil {
+		if late.Into != nil || late.Error {
 			return l.trim(n, y, want)
 		}
 	}
