@@ -1,53 +1,75 @@
 package exec
 
 import (
+	"slices"
+
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
 	"streamsql/sql/planner"
 	"streamsql/state"
 )
 
-// overOp computes window functions: it keeps the rows of each partition in order, ties broken
-// by the whole row so that the results are a function of the content. Results are not kept:
-// a tick computes those of a changed partition before and after and sends the difference.
+// overOp computes window functions. It keeps the rows of each partition in order, ties broken by the whole row so
+// that the results are a function of the content, each with its results: a tick computes those that its
+// changes can reach and sends what differs. In a snapshot, and where a partition is sent when it
+// closes, rows are only gathered, and sorted and computed once.
 type overOp struct {
-	n      *planner.Over
-	ctx    *Context
-	out    Output
-	store  *rowStore
-	order  *rowOrder
-	groups groupTable
-	parts  []*overPart // by group id
-	dirty  []uint32
-	eval   *overEval
-	mark   Mark
-	sent   Mark
-	hasW   bool
-	done   bool
+	n       *planner.Over
+	ctx     *Context
+	out     Output
+	store   *rowStore // the rows
+	res     *rowStore // their results
+	order   *rowOrder
+	groups  groupTable
+	parts   []*overPart // by group id
+	listed  []uint32    // partitions that changed since the last tick
+	eval    *overEval
+	reach   overReach
+	queue   *closeQueue // of partitions that are freed when they close, nil: none is
+	onClose bool        // partitions are sent once, at their close
+	orphans []uint32
+	mark    Mark
+	sent    Mark
+	hasW    bool
+	done    bool
 
 	views, keys []vec.Vec
 	ids         []uint32
 	refs        []rowRef
-	spans       []overSpan
-	del, ins    []int32         // rows of refs
-	failed      map[int32]error // of the computed rows
+	pieces      []overPiece
+	owners      []*overPart // by piece
+	del, ins    overChanges
+	dups        bool // equal rows may be among the changes
+	sel         []int32
+	slots       []*rowRef
+	changed     []rowRef
+	at, refs2   []rowRef
+	one         [1]overPiece
+	starts      []int
 }
 
-// overPart is a partition: its rows in order, now and at the last tick.
+// overPart is a partition.
 type overPart struct {
-	rows   rankedRows
-	before []rowRef
-	dirty  bool
+	rows           overRows
+	added, removed []rowRef // since the last tick; removed holds copies of the rows that are to go
+	listed         bool
+	dups           bool // there may be equal rows
 }
 
-// overSpan is a partition in a list of rows: from lo up to hi.
-type overSpan struct{ lo, hi int }
+// overChanges are rows with their results that leave or enter the output.
+type overChanges struct{ in, res []rowRef }
 
-// overChunk is from how many rows on partitions are computed together, so that small ones share the cost of a pass.
-const overChunk = 4096
+func (c *overChanges) add(in, res rowRef) { c.in, c.res = append(c.in, in), append(c.res, res) }
+func (c *overChanges) reset()             { c.in, c.res = c.in[:0], c.res[:0] }
+
+// overBatchRows is from how many rows on partitions are computed together, so that small ones share the cost of a pass.
+const overBatchRows = 4096
 
 func newOver(n *planner.Over) (Operator, error) {
 	none := Mark{W: vec.MinTime}
+	if n.Close.By == planner.RowsClose && n.Close.OnClose {
+		return &overTimed{n: n, mark: none, sent: none}, nil
+	}
 	return &overOp{n: n, mark: none, sent: none}, nil
 }
 
@@ -56,16 +78,32 @@ func (o *overOp) Open(ctx *Context, out Output) error {
 	o.ctx, o.out = ctx, out
 	schema := o.n.Input.Schema()
 	o.store = newRowStore(ctx.Alloc, schemaKinds(schema))
+	o.res = newRowStore(ctx.Alloc, resultKinds(o.n))
 	o.order = newRowOrder(o.store, schema, o.n.Keys)
 	o.order.breakTies(schema)
-	var keys []types.T
-	for _, c := range o.n.Partition {
-		keys = append(keys, schema.Fields[c].Type)
-	}
-	o.groups = newGroups(ctx.Alloc, keys)
+	o.groups = newGroups(ctx.Alloc, partitionTypes(o.n))
+	o.queue = newCloseQueue(ctx, &o.n.Close)
+	o.onClose = o.queue != nil && o.n.Close.OnClose
 	var err error
 	o.eval, err = newOverEval(ctx, o.n, o.order)
+	if err == nil {
+		o.reach = reachOf(o.eval.calls, o.n.Input)
+	}
 	return err
+}
+
+func resultKinds(n *planner.Over) (kinds []types.Kind) {
+	for _, c := range n.Calls {
+		kinds = append(kinds, c.Type.Type.Kind())
+	}
+	return kinds
+}
+
+func partitionTypes(n *planner.Over) (keys []types.T) {
+	for _, c := range n.Partition {
+		keys = append(keys, n.Input.Schema().Fields[c].Type)
+	}
+	return keys
 }
 
 // Push implements Operator.
@@ -78,81 +116,141 @@ func (o *overOp) Push(_ int, b *vec.Batch) error {
 	for len(o.parts) < o.groups.Len() {
 		o.parts = append(o.parts, nil)
 	}
+	var ends []vec.Time
+	if o.queue != nil {
+		ends = o.queue.endsOf(o.views, b.N)
+	}
+	o.sel = o.sel[:0]
 	for i, id := range o.ids {
+		if ends != nil && o.queue.late(b, i, ends[i]) {
+			if o.parts[id] == nil {
+				o.orphans = append(o.orphans, id)
+			}
+			if err := reportLate(o.ctx, b, i, ends[i]); err != nil {
+				return err
+			}
+			continue
+		}
 		p := o.parts[id]
 		if p == nil {
 			p = new(overPart)
 			o.parts[id] = p
+			if ends != nil {
+				o.queue.add(ends[i], id)
+			}
 		}
-		if b.Op(i) == vec.Delete {
-			o.deleteRow(p, id, i)
-			continue
+		if !p.listed && o.ctx.Continuous && !o.onClose {
+			p.listed = true
+			o.listed = append(o.listed, id)
 		}
-		o.touch(p, id)
-		c, at := p.rows.search(o.order, o.views, i)
-		p.rows.insert(c, at, o.store.add(o.views, i))
+		o.sel = append(o.sel, int32(i))
 	}
+	o.store.addSel(o.views, o.sel, func(at, row int, sel []int32) {
+		for k, i := range sel {
+			p, r := o.parts[o.ids[i]], rowRef(at<<blockBits|(row+k))
+			if b.Op(int(i)) == vec.Delete {
+				p.removed = append(p.removed, r)
+			} else {
+				p.added = append(p.added, r)
+			}
+		}
+	})
+	o.orphans = removeOrphans(o.groups, o.orphans)
 	return nil
 }
 
-// touch remembers the rows of a partition before its first change in a tick.
-func (o *overOp) touch(p *overPart, id uint32) {
-	if p.dirty || !o.ctx.Continuous {
+// sortAll sorts rows by the order with its ties broken.
+func (o *rowOrder) sortAll(refs []rowRef) {
+	if len(refs) < 2 {
 		return
 	}
-	p.dirty = true
-	o.dirty = append(o.dirty, id)
-	p.before = p.rows.appendTo(p.before[:0])
+	perm := o.sort(refs)
+	was := slices.Clone(refs)
+	for i, p := range perm {
+		refs[i] = was[p]
+	}
+	all := func(x, y rowRef) int {
+		a, i := o.store.at(x)
+		b, j := o.store.at(y)
+		return o.compareAll(a, i, b, j)
+	}
+	for lo := 0; lo < len(refs); {
+		a, i := o.store.at(refs[lo])
+		hi := lo + 1
+		for hi < len(refs) {
+			if b, j := o.store.at(refs[hi]); o.compare(a, i, b, j) != 0 {
+				break
+			}
+			hi++
+		}
+		if hi-lo > 1 {
+			slices.SortStableFunc(refs[lo:hi], all)
+		}
+		lo = hi
+	}
 }
 
-func (o *overOp) deleteRow(p *overPart, id uint32, i int) {
-	c, at := p.rows.search(o.order, o.views, i)
-	if c < len(p.rows.chunks) {
-		r := p.rows.chunks[c][at]
-		if cols, row := o.store.at(r); o.order.compareAll(cols, row, o.views, i) == 0 {
-			o.touch(p, id)
-			p.rows.remove(c, at)
-			o.store.kill(r)
-			return
+// compareRows compares two rows of the store by the whole order.
+func (o *rowOrder) compareRows(x, y rowRef) int {
+	if x == y {
+		return 0
+	}
+	a, i := o.store.at(x)
+	b, j := o.store.at(y)
+	return o.compareAll(a, i, b, j)
+}
+
+// settle sorts the changes of a partition. A row that came and went is in neither list any more.
+func (o *overOp) settle(p *overPart) {
+	o.order.sortAll(p.added)
+	if len(p.removed) == 0 {
+		return
+	}
+	o.order.sortAll(p.removed)
+	added, removed := p.added[:0], p.removed[:0]
+	i, k := 0, 0
+	for i < len(p.added) && k < len(p.removed) {
+		x, y := p.added[i], p.removed[k]
+		switch d := o.order.compareRows(x, y); {
+		case d < 0:
+			added = append(added, x)
+			i++
+		case d > 0:
+			removed = append(removed, y)
+			k++
+		default:
+			o.store.kill(x)
+			o.store.kill(y)
+			i++
+			k++
 		}
 	}
-	o.ctx.late()
-}
-
-// add puts the rows of a partition at the end of the list to compute.
-func (o *overOp) add(refs []rowRef) {
-	lo := len(o.refs)
-	o.refs = append(o.refs, refs...)
-	o.spans = append(o.spans, overSpan{lo, len(o.refs)})
-}
-
-func (o *overOp) resetList() {
-	o.refs, o.spans, o.del, o.ins = o.refs[:0], o.spans[:0], o.del[:0], o.ins[:0]
+	p.added, p.removed = append(added, p.added[i:]...), append(removed, p.removed[k:]...)
 }
 
 // Advance implements Operator.
 func (o *overOp) Advance(_ int, m Mark) error {
 	o.mark = m
+	if o.onClose {
+		due := o.queue.due(m.W)
+		if err := o.sendParts(due); err != nil {
+			return err
+		}
+		o.groups.Remove(due)
+		o.compact()
+		return passHeld(o.out, o.queue.mark(m), &o.sent)
+	}
 	if o.ctx.Continuous || m.W != vec.MaxTime || o.done {
 		return nil
 	}
 	o.done = true
-	o.resetList()
-	for k, p := range o.parts {
-		if p == nil {
-			continue
-		}
-		lo := len(o.refs)
-		o.refs = p.rows.appendTo(o.refs)
-		o.spans = append(o.spans, overSpan{lo, len(o.refs)})
-		o.parts[k] = nil
-		if len(o.refs) >= overChunk {
-			if err := o.flush(); err != nil {
-				return err
-			}
+	all := make([]uint32, 0, len(o.parts))
+	for id, p := range o.parts {
+		if p != nil {
+			all = append(all, uint32(id))
 		}
 	}
-	if err := o.flush(); err != nil {
+	if err := o.sendParts(all); err != nil {
 		return err
 	}
 	o.parts = nil
@@ -160,197 +258,88 @@ func (o *overOp) Advance(_ int, m Mark) error {
 	return o.out.Watermark(m)
 }
 
-// flush sends the results of the listed partitions of a snapshot.
-func (o *overOp) flush() error {
-	if len(o.refs) == 0 {
-		return nil
-	}
-	if err := o.eval.run(o.store, o.refs, o.spans); err != nil {
-		return err
-	}
-	o.failed = o.eval.failures()
-	for i := range o.refs {
-		o.ins = append(o.ins, int32(i))
-	}
-	err := o.send(o.ins, vec.Insert)
-	o.resetList()
-	return err
-}
-
-// Tick implements Operator.
-func (o *overOp) Tick(Tick) error {
-	if !o.ctx.Continuous {
-		return nil
-	}
-	var empty []uint32
-	o.resetList()
-	for k, id := range o.dirty {
+// sendParts computes partitions that were only gathered, sends them and forgets them.
+func (o *overOp) sendParts(ids []uint32) error {
+	o.refs, o.pieces = o.refs[:0], o.pieces[:0]
+	for k, id := range ids {
 		p := o.parts[id]
-		o.add(p.before)
+		o.settle(p)
+		for range p.removed {
+			o.ctx.late()
+		}
 		lo := len(o.refs)
-		o.refs = p.rows.appendTo(o.refs)
-		o.spans = append(o.spans, overSpan{lo, len(o.refs)})
-		p.dirty, p.before = false, p.before[:0]
-		if p.rows.n == 0 {
-			empty = append(empty, id)
-			o.parts[id] = nil
+		o.refs = append(o.refs, p.added...)
+		if hi := len(o.refs); hi > lo {
+			o.pieces = append(o.pieces, overPiece{lo: lo, hi: hi, from: lo, to: hi})
 		}
-		if len(o.refs) >= overChunk || k == len(o.dirty)-1 {
-			if err := o.flushChanges(); err != nil {
-				return err
-			}
+		for _, r := range p.added {
+			o.store.kill(r)
 		}
-	}
-	o.dirty = o.dirty[:0]
-	o.groups.Remove(empty)
-	o.compact()
-	return passHeld(o.out, o.mark, &o.sent)
-}
-
-// flushChanges sends what changed in the listed partitions: each is there twice, as it was and as it is.
-func (o *overOp) flushChanges() error {
-	if err := o.eval.run(o.store, o.refs, o.spans); err != nil {
-		return err
-	}
-	o.failed = o.eval.failures()
-	for k := 0; k < len(o.spans); k += 2 {
-		o.diff(o.spans[k], o.spans[k+1])
-	}
-	err := o.send(o.del, vec.Delete)
-	if err == nil {
-		err = o.send(o.ins, vec.Insert)
-	}
-	o.resetList()
-	return err
-}
-
-// diff notes what leaves and what enters the result of a partition.
-func (o *overOp) diff(before, after overSpan) {
-	i, k := before.lo, after.lo
-	for i < before.hi || k < after.hi {
-		d := 0
-		switch {
-		case i == before.hi:
-			d = 1
-		case k == after.hi:
-			d = -1
-		default:
-			d = o.compare(i, k)
+		for _, r := range p.removed {
+			o.store.kill(r)
 		}
-		switch {
-		case d < 0:
-			o.del = append(o.del, int32(i))
-			i++
-		case d > 0:
-			o.ins = append(o.ins, int32(k))
-			k++
-		default:
-			i2, k2 := o.equals(i, before.hi), o.equals(k, after.hi)
-			o.diffEqual(overSpan{i, i2}, overSpan{k, k2})
-			i, k = i2, k2
-		}
-	}
-}
-
-func (o *overOp) compare(i, k int) int {
-	if o.refs[i] == o.refs[k] {
-		return 0
-	}
-	a, x := o.store.at(o.refs[i])
-	b, y := o.store.at(o.refs[k])
-	return o.order.compareAll(a, x, b, y)
-}
-
-// equals gives where the rows that equal row i end.
-func (o *overOp) equals(i, hi int) int {
-	k := i + 1
-	for k < hi && o.compare(i, k) == 0 {
-		k++
-	}
-	return k
-}
-
-// diffEqual compares the results of rows that are equal, as bags.
-func (o *overOp) diffEqual(before, after overSpan) {
-	res := o.eval.results
-	if before.hi-before.lo == 1 && after.hi-after.lo == 1 {
-		i, k := int32(before.lo), int32(after.lo)
-		was, is := o.failed[i] != nil, o.failed[k] != nil
-		if was != is || !is && !sameRow(res, before.lo, res, after.lo) {
-			o.del = append(o.del, i)
-			o.ins = append(o.ins, k)
-		}
-		return
-	}
-	bag := map[string]int{}
-	var row []byte
-	key := func(i int) []byte {
-		row = append(row[:0], 0)
-		if o.failed[int32(i)] != nil {
-			row[0] = 1
-		}
-		row = vec.AppendRow(row, res, i)
-		return row
-	}
-	for i := before.lo; i < before.hi; i++ {
-		bag[string(key(i))]++
-	}
-	for k := after.lo; k < after.hi; k++ {
-		if s := key(k); bag[string(s)] > 0 {
-			bag[string(s)]--
+		o.parts[id] = nil
+		if len(o.refs) < overBatchRows && k < len(ids)-1 || len(o.refs) == 0 {
 			continue
 		}
-		o.ins = append(o.ins, int32(k))
-	}
-	for i := before.lo; i < before.hi; i++ {
-		if s := key(i); bag[string(s)] > 0 {
-			bag[string(s)]--
-			o.del = append(o.del, int32(i))
-		}
-	}
-}
-
-// send emits listed rows with their results. Rows that failed are reported when they
-// come up, and were not sent when they go.
-func (o *overOp) send(sel []int32, op vec.Op) error {
-	sel, err := o.good(sel, op)
-	if err != nil {
-		return err
-	}
-	out := marked(o.out, o.hasW, o.sent.W)
-	refs := make([]rowRef, 0, min(len(sel), vec.MaxRows))
-	for len(sel) > 0 {
-		n := min(len(sel), vec.MaxRows)
-		refs = refs[:0]
-		for _, i := range sel[:n] {
-			refs = append(refs, o.refs[i])
-		}
-		b := o.batch(refs, sel[:n])
-		if op == vec.Delete {
-			b.Ops = make([]vec.Op, n)
-			for i := range b.Ops {
-				b.Ops[i] = op
-			}
-		}
-		err := out.Emit(b)
-		b.Release()
-		if err != nil {
+		if _, err := o.eval.run(o.store, o.refs, o.pieces); err != nil {
 			return err
 		}
-		sel = sel[n:]
+		if err := o.eval.send(o.ctx, o.out, o.n.Schema()); err != nil {
+			return err
+		}
+		o.refs, o.pieces = o.refs[:0], o.pieces[:0]
 	}
 	return nil
 }
 
-// batch makes rows of the output: those of the store and their results.
-func (o *overOp) batch(refs []rowRef, sel []int32) *vec.Batch {
-	bld := vec.NewBuilder(o.ctx.Alloc, o.n.Schema())
-	for c := range o.store.cols {
-		o.store.gather(&bld.Cols[c], c, refs, false)
+// send emits the rows that were computed with their results.
+func (e *overEval) send(ctx *Context, out Output, schema *vec.Schema) error {
+	failed := e.failures()
+	var refs []rowRef
+	var sel []int32
+	k := int32(0)
+	flush := func() error {
+		if len(refs) == 0 {
+			return nil
+		}
+		b := e.batch(ctx, schema, refs, sel)
+		err := out.Emit(b)
+		b.Release()
+		refs, sel = refs[:0], sel[:0]
+		return err
 	}
-	for c := range o.eval.results {
-		v := &bld.Cols[len(o.store.cols)+c]
-		v.Gather(&o.eval.results[c], sel)
+	for p := range e.pieces {
+		s := &e.pieces[p]
+		for i := s.from; i < s.to; i++ {
+			if err := failed[k]; err != nil {
+				if err := e.rowError(ctx, err, schema, e.refs[i], k); err != nil {
+					return err
+				}
+				k++
+				continue
+			}
+			refs, sel = append(refs, e.refs[i]), append(sel, k)
+			k++
+			if len(refs) == vec.MaxRows {
+				if err := flush(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return flush()
+}
+
+// batch makes rows of the output: those of the store and the results sel that were just computed.
+func (e *overEval) batch(ctx *Context, schema *vec.Schema, refs []rowRef, sel []int32) *vec.Batch {
+	bld := vec.NewBuilder(ctx.Alloc, schema)
+	for c := range e.store.cols {
+		e.store.gather(&bld.Cols[c], c, refs, false)
+	}
+	for c := range e.results {
+		v := &bld.Cols[len(e.store.cols)+c]
+		v.Gather(&e.results[c], sel)
 		v.Errs = v.Errs[:0]
 	}
 	b := bld.Finish()
@@ -359,63 +348,100 @@ func (o *overOp) batch(refs []rowRef, sel []int32) *vec.Batch {
 	return b
 }
 
-// good takes the rows that failed out of sel, in place.
-func (o *overOp) good(sel []int32, op vec.Op) ([]int32, error) {
-	if o.failed == nil {
-		return sel, nil
+// rowError reports a row that failed.
+func (e *overEval) rowError(ctx *Context, bad error, schema *vec.Schema, r rowRef, k int32) error {
+	if ctx.RowError == nil {
+		return bad
 	}
-	kept := sel[:0]
-	for _, i := range sel {
-		bad := o.failed[i]
-		if bad == nil {
-			kept = append(kept, i)
-			continue
-		}
-		if op == vec.Delete {
-			continue
-		}
-		if o.ctx.RowError == nil {
-			return nil, bad
-		}
-		b := o.batch(o.refs[i:i+1], []int32{i})
-		err := o.ctx.RowError(bad, b, 0)
-		b.Release()
-		if err != nil {
-			return nil, err
-		}
-	}
-	return kept, nil
+	b := e.batch(ctx, schema, []rowRef{r}, []int32{k})
+	defer b.Release()
+	return ctx.RowError(bad, b, 0)
 }
 
 // compact copies the live rows once the dead ones are the larger part.
 func (o *overOp) compact() {
-	if o.store.dead < 4096 || o.store.dead < o.store.live {
-		return
-	}
-	old := o.store
-	o.store = newRowStore(old.alloc, old.kinds)
-	o.order.store = o.store
-	for _, p := range o.parts {
-		if p != nil {
-			p.rows.moveTo(o.store, old)
+	if s := o.store; s.dead >= 4096 && s.dead >= s.live {
+		o.store = newRowStore(s.alloc, s.kinds)
+		o.order.store = o.store
+		for _, p := range o.parts {
+			if p == nil {
+				continue
+			}
+			p.rows.each(func(in, _ *rowRef) { *in = o.store.move(s, *in) })
+			for i, r := range p.added {
+				p.added[i] = o.store.move(s, r)
+			}
+			for i, r := range p.removed {
+				p.removed[i] = o.store.move(s, r)
+			}
+			if o.eval.values > 0 { // they refer to rows
+				o.dropCarries(p)
+			}
 		}
+		s.reset()
 	}
-	old.reset()
+	if s := o.res; s.dead >= 4096 && s.dead >= s.live {
+		o.res = newRowStore(s.alloc, s.kinds)
+		for _, p := range o.parts {
+			if p == nil {
+				continue
+			}
+			p.rows.each(func(_, res *rowRef) {
+				if *res < failedRow {
+					*res = o.res.move(s, *res)
+				}
+			})
+		}
+		s.reset()
+	}
 }
 
-// Snapshot implements Operator.
+// move copies a row of another store.
+func (s *rowStore) move(from *rowStore, r rowRef) rowRef {
+	cols, row := from.at(r)
+	return s.add(cols, row)
+}
+
+func (o *overOp) dropCarries(p *overPart) {
+	for _, c := range p.rows.chunks {
+		o.eval.freeCarry(c.carry)
+		c.carry = nil
+	}
+}
+
+// Snapshot implements Operator. The results are written too: what has been sent is what is taken back.
 func (o *overOp) Snapshot(w *state.Writer) error {
 	w.Int64(o.mark.W)
 	w.Bool(o.mark.Idle)
 	w.Bool(o.hasW)
 	w.Bool(o.done)
-	var refs []rowRef
+	var in, res []rowRef
 	for _, p := range o.parts {
-		if p != nil {
-			refs = p.rows.appendTo(refs)
+		if p == nil {
+			continue
+		}
+		if len(p.removed) > 0 {
+			o.settle(p)
+			for _, r := range p.removed {
+				o.ctx.late()
+				o.store.kill(r)
+			}
+			p.removed = p.removed[:0]
+		}
+		p.rows.each(func(i, r *rowRef) { in, res = append(in, *i), append(res, *r) })
+		for _, r := range p.added {
+			in, res = append(in, r), append(res, noRow)
 		}
 	}
-	writeStore(w, o.store, refs)
+	writeStore(w, o.store, in)
+	good := res[:0:0]
+	for _, r := range res {
+		w.Uint64(uint64(max(r, failedRow-1) - (failedRow - 1)))
+		if r < failedRow {
+			good = append(good, r)
+		}
+	}
+	writeStore(w, o.res, good)
 	return nil
 }
 
@@ -423,36 +449,79 @@ func (o *overOp) Snapshot(w *state.Writer) error {
 func (o *overOp) Restore(r *state.Reader) error {
 	o.mark = Mark{W: r.Int64(), Idle: r.Bool()}
 	o.sent = o.mark
-	o.hasW, o.done = r.Bool(), r.Bool()
-	cols := make([]vec.Vec, len(o.store.kinds))
-	for i := range cols {
-		cols[i].SetAllocator(o.store.alloc)
+	if o.onClose {
+		o.sent = o.queue.mark(o.mark)
 	}
-	defer releaseViews(cols)
-	n, err := readRows(r, cols, o.store.kinds)
+	o.hasW, o.done = r.Bool(), r.Bool()
+	in, err := readStore(r, o.store)
 	if err != nil {
 		return err
 	}
-	ids := make([]uint32, n)
-	o.groups.Intern(keyCols(nil, cols, o.n.Partition), ids)
-	o.parts = make([]*overPart, o.groups.Len())
-	o.store.addSel(cols, iota32(n), func(at, row int, sel []int32) {
-		for k, i := range sel {
-			p := o.parts[ids[i]]
+	kind := make([]rowRef, len(in))
+	for i := range kind {
+		kind[i] = rowRef(r.Uint64()) + failedRow - 1
+	}
+	res, err := readStore(r, o.res)
+	if err != nil {
+		return err
+	}
+	for lo := 0; lo < len(in); { // rows of one block, in one go
+		cols, first := o.store.at(in[lo])
+		hi := lo
+		for hi < len(in) && in[hi]>>blockBits == in[lo]>>blockBits {
+			hi++
+		}
+		ids := make([]uint32, first+hi-lo)
+		o.groups.Intern(keyCols(nil, cols, o.n.Partition), ids)
+		var ends []vec.Time
+		if o.queue != nil {
+			ends = o.queue.endsOf(cols, first+hi-lo)
+		}
+		for len(o.parts) < o.groups.Len() {
+			o.parts = append(o.parts, nil)
+		}
+		for i := lo; i < hi; i++ {
+			at := first + i - lo
+			p := o.parts[ids[at]]
 			if p == nil {
 				p = new(overPart)
-				o.parts[ids[i]] = p
+				o.parts[ids[at]] = p
+				if ends != nil {
+					o.queue.add(ends[at], ids[at])
+				}
 			}
-			p.rows.insert(len(p.rows.chunks), 0, rowRef(at<<blockBits|(row+k)))
+			switch {
+			case !o.ctx.Continuous || o.onClose:
+				p.added = append(p.added, in[i])
+			case kind[i] == failedRow-1:
+				if len(res) == 0 {
+					return errForeignState()
+				}
+				o.restored(p, in[i], res[0])
+				res = res[1:]
+			default:
+				o.restored(p, in[i], kind[i])
+			}
 		}
-	})
-	return nil
+		lo = hi
+	}
+	return r.Err()
+}
+
+// restored puts a row at the end of its partition.
+func (o *overOp) restored(p *overPart, in, res rowRef) {
+	if k := len(p.rows.chunks) - 1; k >= 0 {
+		c := p.rows.chunks[k].in
+		p.dups = p.dups || o.order.compareRows(c[len(c)-1], in) == 0
+	}
+	p.rows.append(in, res)
 }
 
 // Close implements Operator.
 func (o *overOp) Close() error {
 	if o.store != nil {
 		o.store.reset()
+		o.res.reset()
 		o.groups.Close()
 		o.store = nil
 	}
@@ -461,22 +530,4 @@ func (o *overOp) Close() error {
 	}
 	releaseViews(o.views)
 	return nil
-}
-
-// appendTo appends all rows to dst.
-func (l *rankedRows) appendTo(dst []rowRef) []rowRef {
-	for _, c := range l.chunks {
-		dst = append(dst, c...)
-	}
-	return dst
-}
-
-// moveTo copies the rows from store old to store s and refers to them there.
-func (l *rankedRows) moveTo(s, old *rowStore) {
-	for _, c := range l.chunks {
-		for k, r := range c {
-			cols, row := old.at(r)
-			c[k] = s.add(cols, row)
-		}
-	}
 }

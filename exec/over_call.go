@@ -3,6 +3,7 @@ package exec
 import (
 	"slices"
 
+	"streamsql/internal/fn"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
@@ -15,22 +16,9 @@ func (e *overEval) call(c *overCall, out *vec.Vec) error {
 	}
 	switch c.Name {
 	case "row_number", "rank", "dense_rank":
-		out.Extend(e.n)
-		e.ranks(c.Name, out.I64[:e.n])
+		e.ranks(c.Name, out)
 	case "percent_rank", "cume_dist":
-		out.Extend(e.n)
-		for _, s := range e.spans {
-			for i := s.lo; i < s.hi; i++ {
-				switch {
-				case c.Name == "cume_dist":
-					out.F64[i] = float64(int(e.peerHi[i])-s.lo) / float64(s.hi-s.lo)
-				case s.hi-s.lo == 1:
-					out.F64[i] = 0
-				default:
-					out.F64[i] = float64(int(e.peerLo[i])-s.lo) / float64(s.hi-s.lo-1)
-				}
-			}
-		}
+		e.distribution(c.Name == "cume_dist", out)
 	case "ntile":
 		e.ntile(&e.cols[c.Args[0]], out)
 	case "lag", "lead":
@@ -43,17 +31,55 @@ func (e *overEval) call(c *overCall, out *vec.Vec) error {
 	return nil
 }
 
-func (e *overEval) ranks(name string, dst []int64) {
-	for _, s := range e.spans {
-		for i := s.lo; i < s.hi; i++ {
-			switch name {
-			case "row_number":
-				dst[i] = int64(i-s.lo) + 1
-			case "rank":
-				dst[i] = int64(int(e.peerLo[i])-s.lo) + 1
-			default:
-				dst[i] = int64(e.group[i]-e.group[s.lo]) + 1
+// extend makes room for the results of a piece.
+func (s *overPiece) extend(out *vec.Vec) int {
+	at := out.N
+	out.Extend(s.to - s.from)
+	return at
+}
+
+func (e *overEval) ranks(name string, out *vec.Vec) {
+	for p := range e.pieces {
+		s := &e.pieces[p]
+		if s.from == s.to {
+			continue
+		}
+		at := s.extend(out)
+		dst := out.I64[at:out.N]
+		switch name {
+		case "row_number":
+			for k := range dst {
+				dst[k] = int64(s.before+s.from-s.lo+k) + 1
 			}
+		case "rank":
+			for k := range dst {
+				dst[k] = int64(s.before+int(e.peerLo[s.from+k])-s.lo) + 1
+			}
+		default:
+			first := int64(e.begun(s, s.from+1)) - int64(e.group[s.from])
+			for k := range dst {
+				dst[k] = first + int64(e.group[s.from+k])
+			}
+		}
+	}
+}
+
+// distribution computes cume_dist and percent_rank of whole partitions.
+func (e *overEval) distribution(cumulative bool, out *vec.Vec) {
+	for p := range e.pieces {
+		s := &e.pieces[p]
+		n := s.hi - s.lo
+		at := s.extend(out)
+		for i := s.from; i < s.to; i++ {
+			switch {
+			case cumulative:
+				out.F64[at] = float64(int(e.peerHi[i])-s.lo) / float64(n)
+			case n == 1:
+				out.F64[at] = 0
+			default:
+				out.F64[at] = float64(int(e.peerLo[i])-s.lo) / float64(n-1)
+			}
+			at++
 		}
 	}
 }
@@ -61,12 +87,13 @@ func (e *overEval) ranks(name string, dst []int64) {
 // ntile deals the rows of each partition out to as many buckets as its first row with a number says;
 // the first buckets take the rows that do not divide.
 func (e *overEval) ntile(arg, out *vec.Vec) {
-	for _, s := range e.spans {
+	for p := range e.pieces {
+		s := &e.pieces[p]
 		i := s.lo
 		for ; i < s.hi && (arg.IsNull(i) || arg.I32[i] <= 0); i++ {
 			out.AppendNull()
 			if !arg.IsNull(i) {
-				out.Fail(i, pgerr.New(pgerr.InvalidArgumentForNtile, "argument of ntile must be greater than zero"))
+				out.Fail(out.N-1, pgerr.New(pgerr.InvalidArgumentForNtile, "argument of ntile must be greater than zero"))
 			}
 		}
 		if i == s.hi {
@@ -87,8 +114,9 @@ func (e *overEval) ntile(arg, out *vec.Vec) {
 // shifted computes lag and lead.
 func (e *overEval) shifted(c *overCall, out *vec.Vec) {
 	val := &e.cols[c.Args[0]]
-	for _, s := range e.spans {
-		for i := s.lo; i < s.hi; i++ {
+	for p := range e.pieces {
+		s := &e.pieces[p]
+		for i := s.from; i < s.to; i++ {
 			by := 1
 			if len(c.Args) > 1 {
 				v := &e.cols[c.Args[1]]
@@ -103,7 +131,7 @@ func (e *overEval) shifted(c *overCall, out *vec.Vec) {
 			}
 			k := i + by
 			if c.IgnoreNulls {
-				k = skipNulls(val, s, i, by)
+				k = skipNulls(val, overSpan{s.lo, s.hi}, i, by)
 			}
 			switch {
 			case k >= s.lo && k < s.hi:
@@ -137,41 +165,81 @@ func skipNulls(v *vec.Vec, s overSpan, i, by int) int {
 
 // framed computes first_value, last_value and nth_value.
 func (e *overEval) framed(c *overCall, out *vec.Vec) error {
-	if err := c.frame.compute(e); err != nil {
-		return err
-	}
 	val := &e.cols[c.Args[0]]
-	for i := range e.n {
-		nth := 1
-		if c.Name == "nth_value" {
-			v := &e.cols[c.Args[1]]
-			if v.IsNull(i) {
-				out.AppendNull()
-				continue
+	for p := range e.pieces {
+		s := &e.pieces[p]
+		var known overValue
+		carried := c.slot >= 0 && s.carry != nil
+		pin := 0
+		if carried {
+			known, pin = s.carry.vals[c.slot], e.pins[p]+2*c.slot
+		}
+		for i := s.from; i < s.to; i++ {
+			nth := 1
+			if c.Name == "nth_value" {
+				v := &e.cols[c.Args[1]]
+				if v.IsNull(i) {
+					out.AppendNull()
+					continue
+				}
+				if nth = int(v.I32[i]); nth <= 0 {
+					out.AppendNull()
+					out.Fail(out.N-1, pgerr.New(pgerr.InvalidArgumentForNthValue, "argument of nth_value must be greater than zero"))
+					continue
+				}
 			}
-			if nth = int(v.I32[i]); nth <= 0 {
+			if carried && c.Name != "last_value" {
+				if nth <= known.n {
+					out.Append(val, pin)
+					continue
+				}
+				nth -= known.n
+			}
+			spans, n := c.frame.spans(e, i)
+			k := -1
+			switch {
+			case c.IgnoreNulls:
+				k = nthValue(val, spans, nth, c.Name == "last_value")
+			case c.Name == "last_value":
+				k = nthRow(spans, n)
+			case nth <= n:
+				k = nthRow(spans, nth)
+			}
+			if k < 0 && carried && c.Name == "last_value" {
+				k = pin + 1
+			}
+			if k < 0 {
 				out.AppendNull()
-				out.Fail(i, pgerr.New(pgerr.InvalidArgumentForNthValue, "argument of nth_value must be greater than zero"))
-				continue
+			} else {
+				out.Append(val, k)
 			}
 		}
-		spans, n := c.frame.spans(e, i)
-		k := -1
-		switch {
-		case c.IgnoreNulls:
-			k = nthValue(val, spans, nth, c.Name == "last_value")
-		case c.Name == "last_value":
-			k = nthRow(spans, n)
-		case nth <= n:
-			k = nthRow(spans, nth)
-		}
-		if k < 0 {
-			out.AppendNull()
-		} else {
-			out.Append(val, k)
+		if c.slot >= 0 {
+			e.noteValues(c, s, val, known)
 		}
 	}
 	return nil
+}
+
+// noteValues notes at the marks of a piece what a value call knows of the rows before.
+func (e *overEval) noteValues(c *overCall, s *overPiece, val *vec.Vec, known overValue) {
+	if s.carry == nil {
+		known = overValue{nth: noRow, last: noRow}
+	}
+	i := s.lo
+	for _, m := range s.marks {
+		for ; i < m.at; i++ {
+			if c.IgnoreNulls && val.IsNull(i) {
+				continue
+			}
+			known.n++
+			if known.n == c.nth {
+				known.nth = e.refs[i]
+			}
+			known.last = e.refs[i]
+		}
+		m.c.vals[c.slot] = known
+	}
 }
 
 // nthRow gives the nth row of a frame, counted from 1; -1 if nth is 0.
@@ -218,6 +286,9 @@ func (c *overCall) open(e *overEval) {
 	call, o := &e.aggs.calls[c.agg], e.aggs.opts[c.agg]
 	c.state = call.Agg.New(o)
 	c.state.Grow(1)
+	if c.prefix {
+		c.kept = call.Agg.New(o)
+	}
 	if c.exact(e.aggs.types[c.agg]) {
 		o.Retract = true
 		c.slide = call.Agg.New(o)
@@ -249,44 +320,40 @@ func (e *overEval) aggregate(c *overCall, out *vec.Vec) error {
 		e.perPartition(c, out)
 		return nil
 	}
-	if err := f.compute(e); err != nil {
-		return err
-	}
 	e.tmp.Reset(out.Kind, 0)
 	e.sel = e.sel[:0]
 	w := overFeed{e: e, c: c, a: c.state}
-	switch {
-	case f.Exclude == "" && f.Start.Kind == "unbounded preceding":
-		for _, s := range e.spans {
-			for i := s.lo; i < s.hi; i++ {
-				w.extend(f.lo[i], f.hi[i])
+	for p := range e.pieces {
+		s := &e.pieces[p]
+		switch {
+		case f.Exclude == "" && f.Start.Kind == "unbounded preceding":
+			w.begin(s)
+			for i := s.from; i < s.to; i++ {
+				w.extend(f.hi[i])
+			}
+			w.finish()
+		case f.Exclude == "" && f.End.Kind == "unbounded following" && !c.Agg.Agg.Ordered:
+			at := len(e.sel)
+			e.sel = slices.Grow(e.sel, s.to-s.from)[:at+s.to-s.from]
+			for i := s.to - 1; i >= s.from; i-- { // from the end, so that rows only come
+				e.sel[at+i-s.from] = w.reach(f.lo[i], int32(s.hi))
 			}
 			w.clear()
-		}
-	case f.Exclude == "" && f.End.Kind == "unbounded following" && !c.Agg.Agg.Ordered:
-		e.sel = slices.Grow(e.sel, e.n)[:e.n]
-		for _, s := range e.spans { // from the end, so that rows only come
-			for i := s.hi - 1; i >= s.lo; i-- {
-				e.sel[i] = w.reach(f.lo[i], int32(s.hi))
-			}
-			w.clear()
-		}
-	case f.Exclude == "" && c.slide != nil:
-		w.a = c.slide
-		for _, s := range e.spans {
-			for i := s.lo; i < s.hi; i++ {
+		case f.Exclude == "" && c.slide != nil:
+			w.a = c.slide
+			for i := s.from; i < s.to; i++ {
 				w.slide(f.lo[i], f.hi[i])
 			}
 			w.clear()
-		}
-	default:
-		for i := range e.n {
-			spans, _ := f.spans(e, i)
-			for _, s := range spans {
-				w.add(int32(s.lo), int32(s.hi), vec.Insert)
+		default:
+			for i := s.from; i < s.to; i++ {
+				spans, _ := f.spans(e, i)
+				for _, r := range spans {
+					w.add(int32(r.lo), int32(r.hi), vec.Insert)
+				}
+				w.result()
+				w.clear()
 			}
-			w.result()
-			w.clear()
 		}
 	}
 	out.Gather(&e.tmp, e.sel)
@@ -317,7 +384,7 @@ func (e *overEval) chooseArgs(c *overCall) {
 
 // perPartition computes an aggregate that is the same for all rows of a partition.
 func (e *overEval) perPartition(c *overCall, out *vec.Vec) {
-	c.state.Grow(len(e.spans))
+	c.state.Grow(len(e.pieces))
 	ids := make([]uint32, len(e.sel))
 	for k, i := range e.sel {
 		ids[k] = uint32(e.part[i])
@@ -329,24 +396,28 @@ func (e *overEval) perPartition(c *overCall, out *vec.Vec) {
 	if len(ids) > 0 {
 		c.state.Update(ids, args, nil)
 	}
-	groups := e.aggs.iota(len(e.spans))
+	groups := e.aggs.iota(len(e.pieces))
 	e.tmp.Reset(out.Kind, 0)
 	c.state.Result(groups, &e.tmp)
 	c.state.Clear(groups)
-	out.Gather(&e.tmp, e.part)
+	e.sel = e.sel[:0]
+	for p := range e.pieces {
+		for range e.pieces[p].to - e.pieces[p].from {
+			e.sel = append(e.sel, int32(p))
+		}
+	}
+	out.Gather(&e.tmp, e.sel)
 }
 
 // overFeed feeds one state with the rows of a frame, and notes its results: in tmp each one, in sel that of every row.
 type overFeed struct {
-	e *overEval
-	c *overCall
-	a interface {
-		Update(ids []uint32, args []*vec.Vec, ops []vec.Op)
-		Result(ids []uint32, out *vec.Vec)
-		Clear(ids []uint32)
-	}
+	e      *overEval
+	c      *overCall
+	a      fn.Aggregate
 	lo, hi int32 // what has been fed
-	fresh  bool  // the result of what has been fed is the last one of tmp
+	piece  *overPiece
+	mark   int  // the next mark of the piece
+	fresh  bool // the result of what has been fed is the last one of tmp
 	args   []*vec.Vec
 	ids    []uint32
 	ops    []vec.Op
@@ -396,18 +467,57 @@ func (w *overFeed) clear() {
 	w.lo, w.hi, w.fresh = 0, 0, false
 }
 
-// extend goes on to a frame that begins where the last one did.
-func (w *overFeed) extend(lo, hi int32) {
-	if w.hi == 0 {
-		w.lo, w.hi = lo, lo
+// begin starts with what is carried of the rows before a piece.
+func (w *overFeed) begin(s *overPiece) {
+	w.piece, w.mark = s, 0
+	w.restart()
+}
+
+func (w *overFeed) restart() {
+	w.clear()
+	w.lo, w.hi = int32(w.piece.lo), int32(w.piece.lo)
+	if c := w.piece.carry; c != nil && w.c.kept != nil {
+		w.a.Merge(group0, w.c.kept, []uint32{c.acc})
 	}
+}
+
+// extend goes on to a frame that begins with the partition.
+func (w *overFeed) extend(hi int32) {
 	if hi < w.hi {
-		w.clear()
-		w.lo, w.hi = lo, lo
+		w.restart()
 	}
-	w.add(w.hi, hi, vec.Insert)
-	w.hi = hi
+	w.feed(hi)
 	w.result()
+}
+
+// feed goes on to row hi, and notes the state where it comes by a mark.
+func (w *overFeed) feed(hi int32) {
+	for w.mark < len(w.piece.marks) && int32(w.piece.marks[w.mark].at) <= hi {
+		m := &w.piece.marks[w.mark]
+		w.mark++
+		if w.c.kept == nil {
+			continue
+		}
+		if at := int32(m.at); at > w.hi {
+			w.add(w.hi, at, vec.Insert)
+			w.hi = at
+		}
+		to := []uint32{m.c.acc}
+		w.c.kept.Clear(to)
+		w.c.kept.Merge(to, w.a, group0)
+	}
+	if hi > w.hi {
+		w.add(w.hi, hi, vec.Insert)
+		w.hi = hi
+	}
+}
+
+// finish notes the state at the marks that are left.
+func (w *overFeed) finish() {
+	if n := len(w.piece.marks); n > 0 {
+		w.feed(max(w.hi, int32(w.piece.marks[n-1].at)))
+	}
+	w.clear()
 }
 
 // reach goes on to a frame that ends where the last one did and gives the position of its result.

@@ -134,60 +134,93 @@ func (f *overFrame) compute(e *overEval) error {
 	if err := f.bound(e, f.End.Kind, f.to, f.hi, true); err != nil {
 		return err
 	}
-	for i, lo := range f.lo {
-		f.hi[i] = max(f.hi[i], lo)
+	for p := range e.pieces {
+		s := &e.pieces[p]
+		for i := s.from; i < s.to; i++ {
+			f.hi[i] = max(f.hi[i], f.lo[i])
+		}
 	}
 	return nil
 }
 
+// used says that a call looks at its frame.
+func (f *overFrame) used(c *overCall) bool {
+	return c.Agg != nil && !f.whole() || c.Name == "first_value" || c.Name == "last_value" || c.Name == "nth_value"
+}
+
+// short says how many pieces have frames that may go on before (lo) or after (hi) the rows that are there.
+func (f *overFrame) short(e *overEval) (n overSpan) {
+	if f.Unit == "rows" {
+		return n // the pieces are made for those
+	}
+	for p := range e.pieces {
+		s := &e.pieces[p]
+		if s.from == s.to {
+			continue
+		}
+		lo, hi := int(f.lo[s.from]), int(f.hi[s.to-1])
+		if s.before > 0 {
+			switch {
+			case f.Start.Kind == "unbounded preceding" && f.End.Kind == "preceding":
+				if int(f.hi[s.from]) <= s.lo {
+					n.lo++
+				}
+			case f.Start.Kind == "unbounded preceding":
+			case f.Start.Kind == "current row" && lo < s.lo, f.Start.Kind != "current row" && lo <= s.lo, f.Exclude != "" && int(e.peerLo[s.from]) < s.lo:
+				n.lo++
+			}
+		}
+		if s.more && f.End.Kind != "unbounded following" && hi >= s.hi {
+			n.hi++
+		}
+	}
+	return n
+}
+
 // bound computes where the frame of each row begins, or with end, where it ends.
 func (f *overFrame) bound(e *overEval, kind string, o *overOffset, dst []int32, end bool) error {
-	one := int32(0)
+	one := 0
 	if end {
 		one = 1
 	}
-	switch {
-	case kind == "unbounded preceding":
-		for _, s := range e.spans {
-			for i := s.lo; i < s.hi; i++ {
-				dst[i] = int32(s.lo)
-			}
-		}
-	case kind == "unbounded following":
-		for _, s := range e.spans {
-			for i := s.lo; i < s.hi; i++ {
-				dst[i] = int32(s.hi)
-			}
-		}
-	case kind == "current row" && f.Unit == "rows":
-		for i := range dst {
-			dst[i] = int32(i) + one
-		}
-	case kind == "current row" && end:
-		copy(dst, e.peerHi)
-	case kind == "current row":
-		copy(dst, e.peerLo)
-	case f.Unit == "range":
+	if f.Unit == "range" && (kind == "preceding" || kind == "following") {
 		return o.bound(e, kind == "preceding", dst, end)
-	default:
-		by := int64(o.count)
-		if kind == "preceding" {
-			by = -by
+	}
+	by := 0
+	if o != nil {
+		by = o.count
+	}
+	if kind == "preceding" {
+		by = -by
+	}
+	for p := range e.pieces {
+		s := &e.pieces[p]
+		if s.from == s.to {
+			continue
 		}
-		for _, s := range e.spans {
-			if s.lo == s.hi {
-				continue
+		switch {
+		case kind == "unbounded preceding":
+			fill(dst[s.from:s.to], int32(s.lo))
+		case kind == "unbounded following":
+			fill(dst[s.from:s.to], int32(s.hi))
+		case kind == "current row" && f.Unit == "rows":
+			for i := s.from; i < s.to; i++ {
+				dst[i] = int32(i + one)
 			}
-			lo, hi := int64(s.lo), int64(s.hi)
-			g0, g1 := int64(e.group[s.lo]), int64(e.group[s.hi-1])+1
-			for i := lo; i < hi; i++ {
-				if f.Unit == "rows" {
-					dst[i] = int32(min(max(i+by+int64(one), lo), hi))
-					continue
-				}
-				g := min(max(int64(e.group[i])+by+int64(one), g0), g1)
+		case kind == "current row" && end:
+			copy(dst[s.from:s.to], e.peerHi[s.from:s.to])
+		case kind == "current row":
+			copy(dst[s.from:s.to], e.peerLo[s.from:s.to])
+		case f.Unit == "rows":
+			for i := s.from; i < s.to; i++ {
+				dst[i] = int32(min(max(i+by+one, s.lo), s.hi))
+			}
+		default:
+			g0, g1 := int(e.group[s.lo]), int(e.group[s.hi-1])+1
+			for i := s.from; i < s.to; i++ {
+				g := min(max(int(e.group[i])+by+one, g0), g1)
 				if g == g1 {
-					dst[i] = int32(hi)
+					dst[i] = int32(s.hi)
 				} else {
 					dst[i] = e.starts[g]
 				}
@@ -195,6 +228,12 @@ func (f *overFrame) bound(e *overEval, kind string, o *overOffset, dst []int32, 
 		}
 	}
 	return nil
+}
+
+func fill(dst []int32, x int32) {
+	for i := range dst {
+		dst[i] = x
+	}
 }
 
 // bound finds the rows whose key is at least (with end: the rows after those whose key is at most) the
@@ -206,7 +245,8 @@ func (o *overOffset) bound(e *overEval, preceding bool, dst []int32, end bool) e
 	if err != nil {
 		return err
 	}
-	for _, s := range e.spans {
+	for p := range e.pieces {
+		s := &e.pieces[p]
 		lo, hi := s.lo, s.hi // of the keys that are not NULL
 		for lo < hi && key.IsNull(lo) {
 			lo++
@@ -214,7 +254,7 @@ func (o *overOffset) bound(e *overEval, preceding bool, dst []int32, end bool) e
 		for lo < hi && key.IsNull(hi-1) {
 			hi--
 		}
-		for i := s.lo; i < s.hi; i++ {
+		for i := s.from; i < s.to; i++ {
 			if i < lo || i >= hi {
 				dst[i] = e.peerLo[i]
 				if end {
@@ -222,7 +262,7 @@ func (o *overOffset) bound(e *overEval, preceding bool, dst []int32, end bool) e
 				}
 				continue
 			}
-			if i > s.lo && e.peerLo[i] < int32(i) {
+			if i > s.from && e.peerLo[i] < int32(i) {
 				dst[i] = dst[i-1]
 				continue
 			}

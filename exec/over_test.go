@@ -345,15 +345,31 @@ func overRow(rng *rand.Rand) []types.Datum {
 	return r
 }
 
-func TestOver(t *testing.T) {
-	for seed := range int64(100) {
+func TestOver(t *testing.T) { testOver(t, 100, 10, 12) }
+
+// TestOverChunks has partitions of many chunks, of which ticks change little.
+func TestOverChunks(t *testing.T) {
+	defer func(n int) { overChunkRows = n }(overChunkRows)
+	overChunkRows = 4
+	testOver(t, 150, 120, 15)
+}
+
+func testOver(t *testing.T, seeds int64, first, steps int) {
+	for seed := range seeds {
 		rng := rand.New(rand.NewSource(seed))
 		leaf := newRowLeaf(true, overTypes...)
 		n := randomOver(t, rng, leaf)
 		run := newRowRun(t, true, []int{1, 7, 8192}[rng.Intn(3)], func() (Operator, error) { return newOver(n) }, leaf)
 		var bag rowBag
-		for step := range 12 {
-			for range rng.Intn(10) {
+		for step := range steps {
+			changes := rng.Intn(10)
+			switch {
+			case step == 0:
+				changes = rng.Intn(first)
+			case first > 10:
+				changes = 1 + rng.Intn(4)*rng.Intn(2)
+			}
+			for range changes {
 				ch := randomChange(rng, 0, &bag, true, func() []types.Datum { return overRow(rng) })
 				bag.apply(ch)
 				run.add(ch)
@@ -361,7 +377,7 @@ func TestOver(t *testing.T) {
 			before := len(run.out.log)
 			run.step()
 			if got, want := bagText(run.out.rows), bagText(bagOf(overModel(n, bag.rows))); got != want {
-				t.Fatalf("seed %d, %+v, step %d:\n%s\nwant\n%s", seed, *n, step, got, want)
+				t.Fatalf("seed %d, %s, step %d:\n%s\nwant\n%s", seed, overText(n), step, got, want)
 			}
 			for _, l := range run.out.log[before:] {
 				if seenOther(run.out.log[before:], l) {
@@ -395,7 +411,7 @@ func TestOverSnapshot(t *testing.T) {
 		}
 		run.advance(0, vec.MaxTime)
 		if got, want := bagText(run.out.rows), bagText(bagOf(overModel(n, bag.rows))); got != want {
-			t.Fatalf("seed %d, %+v:\n%s\nwant\n%s", seed, *n, got, want)
+			t.Fatalf("seed %d, %s:\n%s\nwant\n%s", seed, overText(n), got, want)
 		}
 		run.close()
 	}
@@ -456,4 +472,26 @@ func TestOverRowErrors(t *testing.T) {
 		}
 	}
 	run.close()
+}
+
+func overText(n *planner.Over) string {
+	s := fmt.Sprintf("partition %v order %v", n.Partition, n.Keys)
+	for _, c := range n.Calls {
+		s += fmt.Sprintf("; %s%v", c.Name, c.Args)
+		if c.Agg != nil {
+			s += fmt.Sprintf(" of %v filter %d", c.Agg.Args, c.Agg.Filter)
+		}
+		if c.Frame != nil {
+			s += fmt.Sprintf(" %+v", *c.Frame)
+		}
+		for _, x := range []planner.Expr{c.Lo, c.Hi} {
+			if x != nil {
+				s += fmt.Sprintf(" offset %v", x.(*planner.Const).Val)
+			}
+		}
+		if c.IgnoreNulls {
+			s += " ignore nulls"
+		}
+	}
+	return s
 }

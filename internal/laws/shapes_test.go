@@ -208,6 +208,21 @@ var shapes = []shape{
 	{name: "limit in subquery", sql: `SELECT s.id, u.w FROM (SELECT id, k FROM t ORDER BY id LIMIT 3) s JOIN u ON s.k = u.k`},
 
 	{name: "over", sql: `SELECT id, sum(v) OVER (PARTITION BY k ORDER BY id) AS s, rank() OVER (PARTITION BY k ORDER BY v) AS r FROM t`},
+	{name: "over in windows", sql: `SELECT window_end, k, v, sum(v) OVER w AS s, rank() OVER w AS r, percent_rank() OVER w AS p, ntile(3) OVER w AS n, lead(v) OVER w AS l FROM {tumble e 10} t WINDOW w AS (PARTITION BY window_start, window_end ORDER BY v, k)`, close: true, loose: true},
+	{name: "over of windows", sql: `SELECT window_end, k, s, sum(s) OVER (PARTITION BY window_start, window_end) AS total, rank() OVER (PARTITION BY window_start, window_end ORDER BY s DESC NULLS LAST) AS r FROM
+		(SELECT window_start, window_end, k, sum(v) AS s FROM {hop e 5 10} w GROUP BY window_start, window_end, k) g`, close: true, lateModel: true},
+	{name: "rank of windows", sql: `SELECT window_end, k, r FROM (SELECT window_end, k, rank() OVER (PARTITION BY window_start, window_end ORDER BY c DESC) AS r FROM
+		(SELECT window_start, window_end, k, count(*) AS c FROM {tumble e 10} w GROUP BY window_start, window_end, k) g) x WHERE r <= 2`, close: true, lateModel: true},
+	{name: "dense_rank of window rows", sql: `SELECT window_end, k, v, r FROM (SELECT window_end, k, v, dense_rank() OVER (PARTITION BY window_start, window_end ORDER BY v DESC NULLS LAST) AS r FROM {tumble e 10} w) x WHERE r <= 3`, close: true, lateModel: true},
+	{name: "over ranks", sql: `SELECT id, row_number() OVER w AS a, rank() OVER (ORDER BY v) AS b, dense_rank() OVER (ORDER BY v) AS c, percent_rank() OVER (ORDER BY v) AS d, cume_dist() OVER (ORDER BY v) AS e, ntile(3) OVER w AS f FROM t WINDOW w AS (ORDER BY v, id)`},
+	{name: "over values", sql: `SELECT id, first_value(v) OVER w AS a, last_value(v) OVER w AS b, nth_value(v, 2) OVER w AS c, lag(v, 2, -1) OVER w AS d, lead(v, 1, v) OVER w AS e, last_value(v) OVER (PARTITION BY k ORDER BY id ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS f FROM t WINDOW w AS (PARTITION BY k ORDER BY id)`},
+	{name: "over range", sql: `SELECT id, v, count(*) OVER (ORDER BY v RANGE BETWEEN 2 PRECEDING AND 1 FOLLOWING) AS a, sum(v) OVER (PARTITION BY k ORDER BY v DESC NULLS LAST RANGE 3 PRECEDING) AS b, min(id) OVER (ORDER BY v NULLS FIRST RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS c FROM t`},
+	{name: "over groups", sql: `SELECT id, v, sum(id) OVER (ORDER BY v GROUPS 1 PRECEDING) AS a, count(*) OVER (ORDER BY v GROUPS BETWEEN 1 FOLLOWING AND 2 FOLLOWING) AS b, sum(id) OVER (ORDER BY v GROUPS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS c FROM t`},
+	{name: "over exclude", sql: `SELECT id, v, sum(id) OVER (ORDER BY v, id ROWS BETWEEN 2 PRECEDING AND 2 FOLLOWING EXCLUDE CURRENT ROW) AS a FROM t`},
+	{name: "over exclude by key", sql: `SELECT id, v, count(*) OVER (ORDER BY v RANGE BETWEEN 2 PRECEDING AND 2 FOLLOWING EXCLUDE GROUP) AS b, sum(id) OVER (ORDER BY v GROUPS 1 PRECEDING EXCLUDE TIES) AS c, sum(id) OVER (ORDER BY v, id ROWS UNBOUNDED PRECEDING EXCLUDE CURRENT ROW) AS d FROM t`},
+	{name: "over bag", sql: `SELECT k, w, row_number() OVER (PARTITION BY k ORDER BY w) AS r, count(*) OVER (PARTITION BY k) AS c, sum(w) OVER (ORDER BY w) AS s FROM u`},
+	{name: "over filter", sql: `SELECT id, count(*) FILTER (WHERE v > 2) OVER (PARTITION BY k ORDER BY id) AS a, array_agg(v) OVER (ORDER BY id ROWS 2 PRECEDING) AS b, string_agg(k, ',') OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS c, avg(v) OVER (PARTITION BY k ORDER BY id) AS d FROM t`},
+	{name: "over stream", sql: `SELECT k, v, sum(v) OVER (PARTITION BY k ORDER BY v) AS s, count(*) OVER (PARTITION BY k ORDER BY ts RANGE BETWEEN INTERVAL '5 seconds' PRECEDING AND CURRENT ROW) AS c FROM e WHERE isfinite(ts)`},
 	{name: "over frames", sql: `SELECT id, sum(v) OVER (ORDER BY id ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING) AS s, lag(v) OVER (ORDER BY id) AS l, max(v) OVER (PARTITION BY k) AS m FROM t`},
 
 	// Subqueries.
