@@ -40,7 +40,7 @@ func inputsOf(n planner.Node) (in []planner.Node, ports []int) {
 		ports[i] = i
 	}
 	switch n.(type) {
-	case *planner.Join, *planner.SetOp:
+	case *planner.Join, *planner.AsOfJoin, *planner.SetOp:
 		return []planner.Node{in[1], in[0]}, []int{1, 0}
 	}
 	return in, ports
@@ -149,6 +149,8 @@ func newOperator(n planner.Node) (Operator, error) {
 		return newAggregate(n)
 	case *planner.Join:
 		return newJoin(n)
+	case *planner.AsOfJoin:
+		return newAsofJoin(n)
 	case *planner.Union:
 		return newUnion(n)
 	case *planner.SetOp:

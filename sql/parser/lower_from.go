@@ -101,7 +101,7 @@ func (p *parser) asofAhead() bool {
 		return false
 	}
 	t := p.peek(1)
-	return t.isWord("join") || t.isWord("left") || t.isWord("inner")
+	return t.isWord("join") || t.isWord("inner") || (t.isWord("left") || t.isWord("right") || t.isWord("full")) && (p.peek(2).isWord("join") || p.peek(2).isWord("outer"))
 }
 
 // tablePrimary lowers one item of FROM without joins.

@@ -134,7 +134,8 @@ func (b *binder) tableRef(f *ast.TableRef, lat *scope) (lrel, *scope, error) {
 		return nil, nil, notSupported("TABLESAMPLE", f.Pos).WithHint("Filter with random() instead.")
 	}
 	if f.AsOf != nil {
-		return nil, nil, notSupported("FOR SYSTEM_TIME AS OF", f.Pos).WithHint("Join with the relation as it is now, without FOR SYSTEM_TIME.")
+		return nil, nil, notSupported("FOR SYSTEM_TIME AS OF outside the right side of a join", f.Pos).
+			WithHint("Write FROM a JOIN %s FOR SYSTEM_TIME AS OF a.ts ON a.key = %s.key.", f.Name.Base(), f.Name.Base())
 	}
 	alias := f.Alias
 	if alias.Name == "" {
@@ -309,8 +310,8 @@ func (b *binder) cteRef(c *cteScope, f *ast.TableRef, alias ast.Alias, lat *scop
 }
 
 func (b *binder) joinRef(f *ast.JoinRef, lat *scope) (lrel, *scope, error) {
-	if f.AsOf {
-		return nil, nil, notSupported("ASOF JOIN", f.Pos).WithHint("Join on a range of times, or keep the last row of each key with ROW_NUMBER().")
+	if err := checkNearest(f); err != nil {
+		return nil, nil, err
 	}
 	l, ls, err := b.fromItem(f.L, lat)
 	if err != nil {
@@ -325,7 +326,14 @@ func (b *binder) joinRef(f *ast.JoinRef, lat *scope) (lrel, *scope, error) {
 			lat2.tables = append(lat2.tables, &c)
 		}
 	}
-	r, rs, err := b.fromItem(f.R, lat2)
+	right := f.R
+	version, temporal := systemTime(f)
+	if temporal {
+		t := *version
+		t.AsOf = nil
+		right = &t
+	}
+	r, rs, err := b.fromItem(right, lat2)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -362,7 +370,11 @@ func (b *binder) joinRef(f *ast.JoinRef, lat *scope) (lrel, *scope, error) {
 				return nil, nil, pgerr.New(pgerr.AmbiguousColumn, "common column name \"%s\" appears more than once in %s table", name, x.side).At(f.Pos)
 			}
 		}
-		eq, err := b.operator("=", []Expr{b.col(lc.id), b.col(rc.id)}, f.Pos)
+		op := "="
+		if f.AsOf && name == using[len(using)-1] { // the last column of USING is the time
+			op = ">="
+		}
+		eq, err := b.operator(op, []Expr{b.col(lc.id), b.col(rc.id)}, f.Pos)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -376,7 +388,15 @@ func (b *binder) joinRef(f *ast.JoinRef, lat *scope) (lrel, *scope, error) {
 		}
 		on = conjuncts(e, on)
 	}
-	rel, err := b.apply(l, r, typ, on)
+	var rel lrel
+	switch {
+	case f.AsOf:
+		rel, err = b.asOfJoin(l, r, typ == LeftJoin, on, f)
+	case temporal:
+		rel, err = b.systemTimeJoin(l, r, ls, rs, lat, typ == LeftJoin, on, f)
+	default:
+		rel, err = b.apply(l, r, typ, on)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -66,6 +66,8 @@ func flowOf(n Node) *base {
 		return &n.base
 	case *Join:
 		return &n.base
+	case *AsOfJoin:
+		return &n.base
 	case *Union:
 		return &n.base
 	case *SetOp:

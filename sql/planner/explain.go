@@ -267,6 +267,8 @@ func (e *explainer) describe(n Node) (string, []string) {
 			add("Emit: unmatched rows on close")
 		}
 		return title, lines
+	case *AsOfJoin:
+		return e.asOf(n)
 	case *Union:
 		return "Append", nil
 	case *SetOp:

@@ -120,6 +120,16 @@ type lJoin struct {
 	notIn bool
 }
 
+// lAsOf is an ASOF join, or a temporal one.
+type lAsOf struct {
+	l, r         lrel
+	lkeys, rkeys []Expr
+	nullSafe     []bool
+	ltime, rtime Expr
+	op           string // ltime op rtime
+	outer        bool
+}
+
 type lUnion struct {
 	in   []lrel
 	from [][]int // per input, the ids that become ids
@@ -236,6 +246,7 @@ func (r *lJoin) cols() []int {
 	}
 	return concat(r.l.cols(), r.r.cols())
 }
+func (r *lAsOf) cols() []int  { return concat(r.l.cols(), r.r.cols()) }
 func (r *lUnion) cols() []int { return r.ids }
 func (r *lSetOp) cols() []int { return r.ids }
 func (r *lSort) cols() []int  { return r.in.cols() }
@@ -269,6 +280,7 @@ func (r *lFilter) inputs() []lrel     { return []lrel{r.in} }
 func (r *lWindow) inputs() []lrel     { return []lrel{r.in} }
 func (r *lAgg) inputs() []lrel        { return []lrel{r.in} }
 func (r *lJoin) inputs() []lrel       { return []lrel{r.l, r.r} }
+func (r *lAsOf) inputs() []lrel       { return []lrel{r.l, r.r} }
 func (r *lUnion) inputs() []lrel      { return r.in }
 func (r *lSetOp) inputs() []lrel      { return []lrel{r.l, r.r} }
 func (r *lSort) inputs() []lrel       { return []lrel{r.in} }
@@ -302,9 +314,12 @@ func (r *lFilter) exprs() []Expr { return r.conds }
 func (r *lWindow) exprs() []Expr { return nil }
 func (r *lAgg) exprs() []Expr    { return nil }
 func (r *lJoin) exprs() []Expr   { return r.on }
-func (r *lUnion) exprs() []Expr  { return nil }
-func (r *lSetOp) exprs() []Expr  { return nil }
-func (r *lSort) exprs() []Expr   { return nil }
+func (r *lAsOf) exprs() []Expr {
+	return append(append(append([]Expr{}, r.lkeys...), r.rkeys...), r.ltime, r.rtime)
+}
+func (r *lUnion) exprs() []Expr { return nil }
+func (r *lSetOp) exprs() []Expr { return nil }
+func (r *lSort) exprs() []Expr  { return nil }
 func (r *lLimit) exprs() []Expr {
 	var out []Expr
 	for _, e := range []Expr{r.limit, r.offset} {
@@ -372,6 +387,11 @@ func withInputs(r lrel, in []lrel, f func(Expr) Expr) lrel {
 	case *lJoin:
 		c := *r
 		c.l, c.r, c.on = in[0], in[1], list(r.on)
+		return &c
+	case *lAsOf:
+		c := *r
+		c.l, c.r, c.lkeys, c.rkeys = in[0], in[1], list(r.lkeys), list(r.rkeys)
+		c.ltime, c.rtime = f(r.ltime), f(r.rtime)
 		return &c
 	case *lUnion:
 		c := *r

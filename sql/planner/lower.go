@@ -145,6 +145,8 @@ func (l *lowerer) lower(r lrel, need idset) (Node, layout) {
 		return l.lowerAgg(r, need)
 	case *lJoin:
 		return l.lowerJoin(r, need)
+	case *lAsOf:
+		return l.lowerAsOf(r, need)
 	case *lUnion:
 		ids := keep(r.ids, need)
 		if len(ids) == 0 {
@@ -500,7 +502,7 @@ func (l *lowerer) lowerJoin(r *lJoin, need idset) (Node, layout) {
 				x, y, xs, ys = y, x, ys, xs
 			}
 			if len(xs) > 0 && len(ys) > 0 && xs.subsetOf(lset) && ys.subsetOf(rset) {
-				if two, ok := l.hashable(x, y); ok {
+				if two, ok := l.b.hashable(x, y); ok {
 					p := pair{two[0], two[1], null}
 					if r.notIn && i == 0 {
 						pairs = append([]pair{p}, pairs...)
@@ -602,7 +604,7 @@ func (l *lowerer) trim(n Node, y layout, need idset) (Node, layout) {
 }
 
 // hashable brings the operands of an equality to one type, where that keeps the meaning.
-func (l *lowerer) hashable(x, y Expr) ([]Expr, bool) {
+func (b *binder) hashable(x, y Expr) ([]Expr, bool) {
 	if x.Type().OID == y.Type().OID {
 		return []Expr{x, y}, true
 	}
@@ -612,7 +614,7 @@ func (l *lowerer) hashable(x, y Expr) ([]Expr, bool) {
 		return nil, false
 	}
 	for i, e := range es {
-		c, ok, err := l.b.coerce(e, t.Bare(), fn.Implicit, 0)
+		c, ok, err := b.coerce(e, t.Bare(), fn.Implicit, 0)
 		if err != nil || !ok {
 			return nil, false
 		}

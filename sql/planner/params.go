@@ -132,6 +132,13 @@ func (b *paramBinder) rebuild(n Node) Node {
 			c.Left, c.Right, c.Residual = l, r, res
 			return &c
 		}
+	case *AsOfJoin:
+		l, r := b.node(n.Left), b.node(n.Right)
+		if l != n.Left || r != n.Right {
+			c := *n
+			c.Left, c.Right = l, r
+			return &c
+		}
 	case *Union:
 		changed := false
 		in := make([]Node, len(n.In))

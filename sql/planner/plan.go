@@ -220,6 +220,26 @@ type IntervalBound struct {
 	Lo, Hi              int64
 }
 
+// AsOfJoin joins each left row with the nearest right row that has its keys: with Op ">=" or ">" the last one at or before
+// LeftTime, with "<=" or "<" the first one at or after it. Of several at one time it is the first by the whole row, so that the result is
+// a function of the content. Output: the left columns, then the right ones.
+type AsOfJoin struct {
+	base
+	Left, Right         Node
+	LeftKeys, RightKeys []int
+	// NullSafe marks keys compared with IS NOT DISTINCT FROM; nil: none.
+	NullSafe []bool
+	// LeftTime and RightTime are columns of one type, compared as LeftTime Op RightTime.
+	LeftTime, RightTime int
+	Op                  string
+	// Outer keeps left rows without a right one, padded with NULL.
+	Outer bool
+	// Free says that both times carry watermarks by which state is freed.
+	Free bool
+	// OnClose says that a left row is sent when the watermark shows that no nearer row can come, and never taken back.
+	OnClose bool
+}
+
 // Union is UNION ALL: the inputs have one schema.
 type Union struct {
 	base
@@ -385,6 +405,9 @@ func (n *Aggregate) Inputs() []Node { return []Node{n.Input} }
 
 // Inputs implements Node.
 func (n *Join) Inputs() []Node { return []Node{n.Left, n.Right} }
+
+// Inputs implements Node.
+func (n *AsOfJoin) Inputs() []Node { return []Node{n.Left, n.Right} }
 
 // Inputs implements Node.
 func (n *Union) Inputs() []Node { return n.In }

@@ -121,6 +121,14 @@ func (b *binder) pushDown(r lrel, conds []Expr) lrel {
 			c.in[i] = b.pushDown(in, mine)
 		}
 		return above(&c, stay)
+	case *lAsOf:
+		// A condition on the right row decides after it was found: it must not choose another one.
+		down, stay := splitConds(conds, setOf(r.l.cols()...))
+		c := *r
+		rset := setOf(r.r.cols()...)
+		c.outer = r.outer && !slices.ContainsFunc(stay, func(x Expr) bool { return rejectsNull(x, rset) })
+		c.l, c.r = b.pushDown(r.l, down), b.pushDown(r.r, nil)
+		return above(&c, stay)
 	case *lSort:
 		return &lSort{b.pushDown(r.in, conds), r.keys}
 	case *lLimit:

@@ -107,6 +107,9 @@ func padded(r lrel, id int) bool {
 			return true
 		}
 	}
+	if j, ok := r.(*lAsOf); ok && j.outer && containsInt(j.r.cols(), id) {
+		return true
+	}
 	for _, in := range r.inputs() {
 		if padded(in, id) {
 			return true
