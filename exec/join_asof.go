@@ -245,7 +245,9 @@ func (a *asofJoin) pushRight(s *asofSide, b *vec.Batch, alone []bool) error {
 			continue
 		}
 		if a.free() && a.dead(p, at, w) {
-			a.ctx.late()
+			if err := a.late(b, i, w); err != nil {
+				return err
+			}
 			continue
 		}
 		e := timedRow{w, s.store.add(s.views, i)}
@@ -266,6 +268,15 @@ func appendUnsorted(c [][]timedRow, e timedRow) [][]timedRow {
 	}
 	c[0] = append(c[0], e)
 	return c
+}
+
+// late reports a row that comes after what it could have met was freed.
+func (a *asofJoin) late(b *vec.Batch, i int, w uint64) error {
+	if b.W != nil {
+		return reportLate(a.ctx, b, i, wordTime(w))
+	}
+	a.ctx.late()
+	return nil
 }
 
 // dead reports whether a right row that would stand at a place comes too late to be the nearest of any left row.
@@ -363,7 +374,9 @@ func (a *asofJoin) pushLeft(s *asofSide, b *vec.Batch, alone []bool) error {
 		}
 		p, w := a.part(id), s.words[i]
 		if a.free() && wordTime(w) < a.freed {
-			a.ctx.late()
+			if err := a.late(b, i, w); err != nil {
+				return err
+			}
 			a.gone = append(a.gone, id)
 			continue
 		}

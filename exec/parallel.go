@@ -93,6 +93,11 @@ func shareKeys(n planner.Node) [][]int {
 			return nil
 		}
 		return [][]int{n.LeftKeys, n.RightKeys}
+	case *planner.AsOfJoin:
+		if len(n.LeftKeys) == 0 {
+			return nil
+		}
+		return [][]int{n.LeftKeys, n.RightKeys}
 	case *planner.SetOp:
 		all := make([]int, n.Left.Schema().Len())
 		for i := range all {
