@@ -70,14 +70,50 @@ type Source interface {
 	Close() error
 }
 
-// Sink takes rows. Two-phase: Prepare makes everything written so far durable under
+// Sink takes rows. It commits in two phases: Prepare makes everything written so far durable under
 // the epoch but not visible, Commit makes it visible; after a crash the engine
-// repeats Commit of the last prepared epoch, which must be idempotent.
+// repeats Commit of the last prepared epoch, which must be idempotent. Close drops what was not
+// committed. It is used by one goroutine.
 type Sink interface {
+	// Write takes the rows of a batch, which is borrowed.
 	Write(b *vec.Batch) error
 	Prepare(epoch uint64) error
 	Commit(epoch uint64) error
 	Close() error
+}
+
+// Takes is the set of changelogs that a sink can take.
+type Takes uint8
+
+// The kinds of changelogs.
+const (
+	// TakesAppends: rows that are never taken back, without more columns than the query has.
+	TakesAppends Takes = 1 << iota
+	// TakesUpserts: rows by key, with _op (upsert, delete) and _ts first.
+	TakesUpserts
+	// TakesChanges: inserts, deletes and updates, with _op (+I, -U, +U, -D) and _ts first.
+	TakesChanges
+)
+
+// SinkConfig is what a sink is opened with.
+type SinkConfig struct {
+	// Name is the sink's qualified name, for messages.
+	Name    string
+	Columns []vec.Field
+	Options map[string]string
+	Env     types.Env
+	Alloc   vec.Allocator
+}
+
+// SinkConnector is a Connector that can also write.
+type SinkConnector interface {
+	Connector
+	// SinkOptions lists what may stand in the WITH of CREATE SINK.
+	SinkOptions() []OptionSpec
+	// CheckSink validates the options and says what a sink with them takes.
+	CheckSink(options map[string]string) (Takes, error)
+	// OpenSink begins a sink. What an earlier one left uncommitted is dropped.
+	OpenSink(cfg *SinkConfig) (Sink, error)
 }
 
 // OptionSpec documents one WITH option of a connector.
@@ -87,7 +123,7 @@ type OptionSpec struct {
 	Default   string
 }
 
-// Connector makes sources (and, later, sinks) from WITH options. Its methods may be called from any goroutine.
+// Connector makes sources, and if it is a SinkConnector sinks, from WITH options. Its methods may be called from any goroutine.
 type Connector interface {
 	Name() string
 	// Options lists what may stand in WITH, besides connector itself; anything else is refused (22023) with the nearest name.

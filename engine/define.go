@@ -52,8 +52,7 @@ func (s *Session) define(ctx context.Context, p Parsed) (tag string, err error) 
 		s.warning(pgerr.FeatureNotSupported, "privileges are not enforced: every user may do everything")
 		return tag, nil
 	case *ast.CreateSink:
-		return "", pgerr.New(pgerr.FeatureNotSupported, "CREATE SINK is not supported yet").
-			WithHint("Read the changes with SELECT .. EMIT CHANGES or COPY (SELECT .. EMIT CHANGES) TO STDOUT.").At(x.Name.Pos)
+		return s.createSink(ctx, x)
 	case *ast.CreateOther:
 		return "", pgerr.New(pgerr.FeatureNotSupported, "CREATE %s is not supported", strings.ToUpper(x.Kind)).At(x.Pos)
 	}
@@ -210,18 +209,29 @@ func newRelation(rel *catalog.Relation) *relation {
 	return r
 }
 
+// unknownOption is the error of a WITH option that does not exist.
+func unknownOption(o ast.Option, known []string) error {
+	e := pgerr.New(pgerr.InvalidParameterValue, "unrecognized option \"%s\"", o.Name).At(o.Pos)
+	if n := pgerr.Nearest(o.Name, known); n != "" {
+		return e.WithHint("Perhaps you meant \"%s\".", n)
+	}
+	return e.WithHint("The options are: %s.", strings.Join(known, ", "))
+}
+
 // optionError places the error of a connector's option at that option.
-func optionError(err error, x *ast.CreateTable) error {
+func optionError(err error, x *ast.CreateTable) error { return placeAtOption(err, x.Options) }
+
+func placeAtOption(err error, options []ast.Option) error {
 	e := pgerr.From(err)
 	if e.Position != 0 {
 		return e
 	}
-	for _, o := range x.Options {
+	for _, o := range options {
 		if strings.Contains(e.Message, `"`+o.Name+`"`) {
 			return e.At(o.Pos)
 		}
 	}
-	for _, o := range x.Options {
+	for _, o := range options {
 		if o.Value != "" && strings.Contains(e.Message, o.Value) {
 			return e.At(o.ValuePos)
 		}
@@ -261,13 +271,7 @@ func (s *Session) setOptions(ctx context.Context, rel *catalog.Relation, x *ast.
 		}
 		seen[o.Name] = true
 		if !slices.Contains(known, o.Name) {
-			e := pgerr.New(pgerr.InvalidParameterValue, "unrecognized option \"%s\"", o.Name).At(o.Pos)
-			if n := pgerr.Nearest(o.Name, known); n != "" {
-				e.WithHint("Perhaps you meant \"%s\".", n)
-			} else {
-				e.WithHint("The options are: %s.", strings.Join(known, ", "))
-			}
-			return e
+			return unknownOption(o, known)
 		}
 		v := o.Value
 		switch o.Name {

@@ -99,6 +99,7 @@ func (s *Session) dropAll(cat *catalog.Snapshot, rels []*catalog.Relation, casca
 			s.e.coord.dropJob(r.OID)
 		}
 		s.e.stopIngest(r.OID)
+		s.e.dropSink(r.OID)
 	}
 	return s.e.changeCatalog(&catalogChange{Drop: oids, DropSchemas: schemas}, func() {
 		for _, oid := range oids {

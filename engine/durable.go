@@ -251,6 +251,8 @@ func (e *Engine) restart(ctx context.Context) error {
 				e.startIngest(rel)
 				e.write.Unlock()
 			}
+		case rel.Kind == catalog.Sink:
+			e.restartSink(rel)
 		case rel.Kind == catalog.MatView:
 			if err := s.restartView(ctx, rel); err != nil {
 				e.log.Error("materialized view could not be started", "view", rel.Name, "error", err)

@@ -69,6 +69,10 @@ type Engine struct {
 		m       map[int32]*Session
 		nextPID int32
 	}
+	sinks struct {
+		sync.Mutex
+		m map[uint32]*sinkRun
+	}
 	rowErrors rowErrorLog
 	bad       badLog
 	queries   runningQueries
@@ -123,6 +127,7 @@ func Open(o Options) (*Engine, error) {
 	}
 	e.history = history{limit: o.HistoryBytes, horizon: e.clock() + 1}
 	e.sessions.m = map[int32]*Session{}
+	e.sinks.m = map[uint32]*sinkRun{}
 	e.sessions.nextPID = 1000
 	if o.DataDir != "" {
 		if err := e.recover(o.DataDir); err != nil {
@@ -158,6 +163,7 @@ func (e *Engine) Close() error {
 	ingests := slices.Collect(maps.Values(e.ingests))
 	clear(e.ingests)
 	e.write.Unlock()
+	e.closeSinks()
 	for _, in := range ingests {
 		in.stop()
 	}

@@ -191,7 +191,7 @@ func (e *Engine) jobStates() []jobState {
 		out = append(out, st)
 		return true
 	})
-	return out
+	return append(out, e.sinkStates()...)
 }
 
 func (j *job) state() jobState {
