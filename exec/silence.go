@@ -71,7 +71,7 @@ func (g *Graph) closeOpen(t Tick) error {
 				continue
 			}
 			need, w, open := o.lastClose()
-			if !open || w >= need {
+			if !open || w >= need || need == vec.MaxTime {
 				continue
 			}
 			to := need
@@ -175,4 +175,66 @@ func (a *sessionAggregate) lastClose() (need, w vec.Time, open bool) {
 		}
 	}
 	return window.CloseAt(last, a.n.Hold), a.w, open
+}
+
+func (t *topNOp) lastClose() (need, w vec.Time, open bool) {
+	if !t.onClose {
+		return 0, 0, false
+	}
+	need, open = t.queue.last()
+	return need, t.mark.W, open
+}
+
+// last gives the watermark at which every partition that ever closes has.
+func (q *closeQueue) last() (w vec.Time, some bool) {
+	for _, end := range q.ends {
+		if end != vec.MaxTime && (!some || end > w) {
+			w, some = end, true
+		}
+	}
+	return window.CloseAt(w, q.hold), some
+}
+
+// lastClose is of the rows that wait for the time from which they have no match.
+func (j *joinOp) lastClose() (need, w vec.Time, open bool) {
+	if !j.ctx.Continuous || !j.timed || !j.deferPad {
+		return 0, 0, false
+	}
+	for i, s := range j.sides {
+		if !s.pad || j.sides[1-i].ended {
+			continue
+		}
+		w = j.effective(1 - i)
+		for at, blk := range s.store.blocks {
+			if blk == nil || blk.pending == vec.MaxTime {
+				continue
+			}
+			for row := range blk.n {
+				r := rowRef(at<<blockBits | row)
+				if t := s.rowTime(r); s.store.count(r) > 0 && s.store.matches[at][row] == 0 && t >= blk.pending {
+					if end := satAdd(satAdd(t, s.shift), 1); end != vec.MaxTime && (!open || end > need) {
+						need, open = end, true
+					}
+				}
+			}
+		}
+	}
+	return need, w, open
+}
+
+// lastClose implements opener for all the copies, which have one mark.
+func (p *parallel) lastClose() (need, w vec.Time, open bool) {
+	for _, c := range p.copies {
+		o, ok := c.op.(opener)
+		if !ok {
+			return 0, 0, false
+		}
+		if n, cw, some := o.lastClose(); some {
+			if !open || n > need {
+				need = n
+			}
+			w, open = cw, true
+		}
+	}
+	return need, w, open
 }
