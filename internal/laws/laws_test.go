@@ -28,6 +28,7 @@ type form struct {
 	check func(c *compiled, f *form, in *input, s schedule, want bag) error
 	// prompt says of windows that they come out when the watermark passes their end.
 	prompt bool
+	view   bool // of a materialized view, whose changes are folded
 }
 
 var (
@@ -40,6 +41,17 @@ var (
 		{emit: "EMIT ON UPDATE", check: (*compiled).checkUpdate},
 		{emit: "EMIT ON UPDATE WITH BATCH INTERVAL '2 milliseconds'", check: (*compiled).checkUpdate},
 		{emit: "EMIT AFTER DELAY INTERVAL '3 milliseconds'", check: (*compiled).checkFold},
+		{emit: "EMIT AFTER DELAY INTERVAL '5 milliseconds' AND AFTER WINDOW CLOSE", check: (*compiled).checkFold},
+		{emit: "EMIT AFTER DELAY INTERVAL '5 milliseconds' AND AFTER WINDOW CLOSE ALLOWED LATENESS INTERVAL '4 seconds'", check: (*compiled).checkFold},
+		{emit: "EMIT ON WINDOW CLOSE TIMEOUT INTERVAL '1 hour'", check: (*compiled).checkClose, prompt: true},
+		{emit: "EMIT PERIODIC INTERVAL '3 milliseconds'", check: (*compiled).checkPeriodic},
+		{emit: "EMIT PERIODIC INTERVAL '3 milliseconds' REPEAT", check: (*compiled).checkPeriodic},
+		{emit: "EMIT PERIODIC INTERVAL '3 milliseconds' AS CHANGELOG", check: (*compiled).checkFold},
+		{emit: "EMIT CHANGES WITH (PROGRESS = true)", check: (*compiled).checkProgress},
+		{emit: "EMIT CHANGES LIMIT 9", check: (*compiled).checkLimit},
+		{emit: "EMIT PERIODIC INTERVAL '3 milliseconds'", check: (*compiled).checkFold, view: true},
+		{emit: "EMIT ON UPDATE WITH BATCH INTERVAL '3 milliseconds'", check: (*compiled).checkFold, view: true},
+		{emit: "EMIT AFTER DELAY INTERVAL '3 milliseconds' AND AFTER WINDOW CLOSE", check: (*compiled).checkFold, view: true},
 	}
 )
 
@@ -64,7 +76,7 @@ func compile(s *shape) (*compiled, error) {
 		}
 	}
 	for _, f := range forms {
-		q, err := plan(sql + " " + f.emit)
+		q, err := planForm(sql, f)
 		switch {
 		case err == nil:
 			c.plans[f] = q
@@ -74,6 +86,9 @@ func compile(s *shape) (*compiled, error) {
 	}
 	return c, nil
 }
+
+// emitOf gives the EMIT of a plan.
+func emitOf(q *planner.Query) *planner.EmitSpec { return &q.Root.(*planner.Emit).Spec }
 
 // TestLaws checks every shape over random inputs. A longer run, with other inputs:
 //
@@ -209,7 +224,7 @@ func (c *compiled) check(in *input, seed uint64) error {
 		pick.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 		n := 2
 		if f != &changesForm && f != &closeForm {
-			if n = 1; pick.IntN(2) == 0 {
+			if n = 1; pick.IntN(4) > 0 {
 				continue
 			}
 		}
@@ -349,7 +364,7 @@ func (c *compiled) checkClose(form *form, in *input, s schedule, want bag) error
 
 // checkFold folds a changelog that comes in its own time: in the end it is the batch answer.
 func (c *compiled) checkFold(form *form, in *input, s schedule, want bag) error {
-	if c.plans[form].Root.(*planner.Emit).Spec.Envelope == planner.EnvelopeAppend {
+	if spec := emitOf(c.plans[form]); spec.Envelope == planner.EnvelopeAppend && !spec.Fold {
 		return c.checkClose(form, in, s, want)
 	}
 	f := &fold{rows: bag{}}
@@ -368,6 +383,83 @@ func (c *compiled) checkFold(form *form, in *input, s schedule, want bag) error 
 		return errors.New(d)
 	}
 	return nil
+}
+
+// checkPeriodic takes the last of the results, each of which replaces the one before; one without rows shows in nothing.
+func (c *compiled) checkPeriodic(form *form, in *input, s schedule, want bag) error {
+	got, ts := bag{}, ""
+	_, err := run(c.plans[form], in, s, func(rows [][]string, _ map[string]int) error {
+		for _, r := range rows {
+			if r[0] < ts {
+				return fmt.Errorf("    _ts goes back from %s to %s", ts, r[0])
+			}
+			if r[0] > ts {
+				got, ts = bag{}, r[0]
+			}
+			got[strings.Join(r[1:], sep)]++
+		}
+		return nil
+	})
+	if err != nil || len(want) == 0 {
+		return err
+	}
+	if d := c.same(got, want); d != "" {
+		return errors.New(d)
+	}
+	return nil
+}
+
+// checkProgress folds a changelog with progress: nothing comes below what has been promised.
+func (c *compiled) checkProgress(form *form, in *input, s schedule, want bag) error {
+	f := &fold{rows: bag{}}
+	promised, last := "", false
+	_, err := run(c.plans[form], in, s, func(rows [][]string, _ map[string]int) error {
+		for _, r := range rows {
+			if r[1] < promised {
+				return fmt.Errorf("    %v after progress to %s", r, promised)
+			}
+			if last = r[2] == "t"; last {
+				promised = r[1]
+				continue
+			}
+			if err := f.add(append(r[:2:2], r[3:]...)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil && !last {
+		err = errors.New("    the last row is not progress")
+	}
+	if err != nil {
+		return err
+	}
+	if d := c.same(f.rows, want); d != "" {
+		return errors.New(d)
+	}
+	return nil
+}
+
+// checkLimit counts the rows of a changelog that ends early.
+func (c *compiled) checkLimit(form *form, in *input, s schedule, want bag) error {
+	f, n := &fold{rows: bag{}}, 0
+	_, err := run(c.plans[form], in, s, func(rows [][]string, _ map[string]int) error {
+		for _, r := range rows {
+			n++
+			if err := f.add(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	total := 0
+	for _, k := range want {
+		total += k
+	}
+	if limit := int(emitOf(c.plans[form]).Limit); err == nil && (n > limit || n < min(limit, total)) {
+		err = fmt.Errorf("    %d rows", n)
+	}
+	return err
 }
 
 // checkUpdate keeps the table that upserts make.
@@ -431,13 +523,14 @@ func (c *compiled) checkLate(in *input, seed uint64) error {
 		if q == nil {
 			continue
 		}
-		appends := q.Root.(*planner.Emit).Spec.Envelope == planner.EnvelopeAppend
-		if !appends && q.Root.(*planner.Emit).Spec.Envelope != planner.EnvelopeChangelog {
+		spec := emitOf(q)
+		appends := spec.Envelope == planner.EnvelopeAppend && !spec.Fold
+		if !appends && spec.Envelope != planner.EnvelopeChangelog && !spec.Fold || spec.Progress || spec.Limit >= 0 {
 			continue
 		}
 		var want bag
 		var late int64
-		if form != &changesForm && form != &closeForm && pick.IntN(2) == 0 {
+		if form != &changesForm && form != &closeForm && pick.IntN(4) > 0 {
 			continue
 		}
 		list := []schedule{

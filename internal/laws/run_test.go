@@ -18,18 +18,29 @@ import (
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
 	"streamsql/sql/parser"
+	"streamsql/sql/parser/ast"
 	"streamsql/sql/planner"
 )
 
 // plan parses and plans a query.
-func plan(sql string) (q *planner.Query, err error) {
+func plan(sql string) (*planner.Query, error) { return planAs(sql, planner.PlanQuery) }
+
+// planForm plans a query emitted in a form.
+func planForm(sql string, f *form) (*planner.Query, error) {
+	if f.view {
+		return planAs(sql+" "+f.emit, planner.PlanView)
+	}
+	return plan(sql + " " + f.emit)
+}
+
+func planAs(sql string, how func(*ast.Query, *planner.Options) (*planner.Query, error)) (q *planner.Query, err error) {
 	defer recovered(&err)
 	tree, err := parser.ParseQuery(sql)
 	if err != nil {
 		return nil, err
 	}
 	fc := &fn.Ctx{}
-	return planner.PlanQuery(tree, &planner.Options{
+	return how(tree, &planner.Options{
 		Catalog: snapshot, SearchPath: []string{"public"}, Env: &fc.Env, Text: sql,
 		Fold: func(e planner.Expr) (types.Datum, error) { return exec.EvalConst(fc, e) },
 	})
@@ -174,6 +185,19 @@ func rendered(schema []vec.Field, b *vec.Batch) [][]string {
 	return out
 }
 
+// changesOf is rendered of the changes of a view, as rows of a changelog without times.
+func changesOf(schema []vec.Field, b *vec.Batch) [][]string {
+	out := rendered(schema, b)
+	for i := range out {
+		op := "+I"
+		if b.Op(i) == vec.Delete {
+			op = "-D"
+		}
+		out[i] = append([]string{op, ""}, out[i]...)
+	}
+	return out
+}
+
 // run drives a query over the input. step is called after each step with the rows of it and how many events each input
 // has given so far.
 func run(q *planner.Query, in *input, s schedule, step func(rows [][]string, at map[string]int) error) (stats exec.Stats, err error) {
@@ -220,7 +244,11 @@ func run(q *planner.Query, in *input, s schedule, step func(rows [][]string, at 
 		st, err := r.Step(context.Background())
 		var rows [][]string
 		for b := collect.Next(); b != nil; b = collect.Next() {
-			rows = append(rows, rendered(q.Columns, b)...)
+			if e, ok := q.Root.(*planner.Emit); ok && e.Spec.Fold {
+				rows = append(rows, changesOf(q.Columns, b)...)
+			} else {
+				rows = append(rows, rendered(q.Columns, b)...)
+			}
 			b.Release()
 		}
 		if err == nil {

@@ -106,7 +106,9 @@ func (p *parser) emitOption(e *ast.Emit, interval func(*ast.Expr)) bool {
 		default:
 			p.fail(p.syntaxError().WithHint("LATE takes DROP, ERROR or INTO and a table's name."))
 		}
-	case p.accept("as"):
+	case p.is("as"):
+		e.AsPos = p.pos()
+		p.next()
 		switch {
 		case p.accept("changelog"):
 			e.As = "changelog"
@@ -115,6 +117,7 @@ func (p *parser) emitOption(e *ast.Emit, interval func(*ast.Expr)) bool {
 		case p.accept("upsert"):
 			e.As = "upsert"
 			if p.accept("key") {
+				e.KeyPos = p.pos()
 				e.Key = p.nameList()
 			}
 		default:
@@ -132,8 +135,11 @@ func (p *parser) emitOption(e *ast.Emit, interval func(*ast.Expr)) bool {
 			case "progress":
 				e.Progress = p.boolOption(o)
 			default:
-				p.fail(pgerr.New(pgerr.InvalidParameterValue, "unrecognized EMIT option \"%s\"", o.Name).
-					WithHint("EMIT .. WITH takes SNAPSHOT and PROGRESS.").At(o.Pos))
+				hint := "EMIT .. WITH takes SNAPSHOT and PROGRESS."
+				if n := pgerr.Nearest(o.Name, []string{"snapshot", "progress"}); n != "" {
+					hint = "Perhaps you meant \"" + n + "\"."
+				}
+				p.fail(pgerr.New(pgerr.InvalidParameterValue, "unrecognized EMIT option \"%s\"", o.Name).WithHint("%s", hint).At(o.Pos))
 			}
 		}
 	default:

@@ -55,7 +55,7 @@ func (b *binder) queryIn(q *ast.Query, parent *scope, ctes *cteScope) (*qres, er
 	if b.depth > 500 {
 		return nil, pgerr.New(pgerr.StatementTooComplex, "stack depth limit exceeded").WithHint("The query is nested too deeply.").At(q.Pos)
 	}
-	if q.Emit != nil && (parent != nil || b.depth > 1) && b.viewDepth == 0 {
+	if q.Emit != nil && (parent != nil || b.depth > 0) && b.viewDepth == 0 {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "EMIT is not allowed in a subquery").
 			WithHint("EMIT says how the changes of the whole query are sent: write it at the end of the statement.").At(q.Emit.Pos)
 	}

@@ -263,6 +263,10 @@ func (b *binder) insertSource(s *ast.Insert, rel *catalog.Relation, targets []in
 		}
 		return nil
 	}
+	if s.Query.Emit != nil {
+		return nil, nil, pgerr.New(pgerr.FeatureNotSupported, "EMIT is not allowed in INSERT: its query must end").
+			WithHint("Leave EMIT out, or keep the result with CREATE MATERIALIZED VIEW.").At(s.Query.Emit.Pos)
+	}
 	v, isValues := s.Query.Body.(*ast.Values)
 	if isValues && len(s.Query.OrderBy) == 0 && s.Query.Limit == nil && s.Query.Offset == nil && s.Query.With == nil {
 		return b.insertValues(v, rel, targets, ctes, given, tooMany)

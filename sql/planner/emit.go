@@ -29,7 +29,10 @@ func (b *binder) emitSpec(e *ast.Emit) (EmitSpec, error) {
 		if err != nil {
 			return s, err
 		}
-		if us < 0 || us == 0 && !d.zero {
+		switch {
+		case us < 0 && d.zero:
+			return s, pgerr.New(pgerr.InvalidParameterValue, "the interval of %s must not be negative", d.what).At(d.e.Position())
+		case us <= 0 && !d.zero:
 			return s, pgerr.New(pgerr.InvalidParameterValue, "the interval of %s must be greater than zero", d.what).At(d.e.Position())
 		}
 		*d.to = us
@@ -60,7 +63,7 @@ func (b *binder) emitSpec(e *ast.Emit) (EmitSpec, error) {
 		}{{e.Hold, "WITH DELAY"}, {e.Timeout, "TIMEOUT"}} {
 			if x.e != nil {
 				return s, pgerr.New(pgerr.FeatureNotSupported, "%s needs a trigger that closes windows", x.what).
-					WithHint("Use EMIT ON WINDOW CLOSE %s.", x.what).At(e.Pos)
+					WithHint("Use EMIT ON WINDOW CLOSE %s.", x.what).At(x.e.Position())
 			}
 		}
 	}
@@ -102,7 +105,7 @@ func (b *binder) emit(p *builder, root Node, q *Query, e *ast.Emit, s EmitSpec) 
 	case "append":
 		if f.props.Retracts {
 			return nil, pgerr.New(pgerr.FeatureNotSupported, "the query takes rows back, it cannot be emitted AS APPEND").
-				WithHint("Use AS CHANGELOG, or EMIT ON WINDOW CLOSE over windows.").At(e.Pos)
+				WithHint("Use AS CHANGELOG, or EMIT ON WINDOW CLOSE over windows.").At(e.AsPos)
 		}
 		s.Envelope = EnvelopeAppend
 	}
@@ -112,22 +115,22 @@ func (b *binder) emit(p *builder, root Node, q *Query, e *ast.Emit, s EmitSpec) 
 			for _, k := range e.Key {
 				i := slices.IndexFunc(q.Columns, func(f vec.Field) bool { return f.Name == k })
 				if i < 0 {
-					return nil, pgerr.New(pgerr.UndefinedColumn, "column \"%s\" named in KEY does not exist", k).At(e.Pos)
+					return nil, pgerr.New(pgerr.UndefinedColumn, "column \"%s\" named in KEY does not exist", k).At(e.KeyPos)
 				}
 				named = append(named, i)
 			}
 			if !provenKey(keys, named) {
 				return nil, pgerr.New(pgerr.FeatureNotSupported, "the query does not prove that (%s) identifies a row", strings.Join(e.Key, ", ")).
-					WithHint("%s", keyHint(q, keys)).At(e.Pos)
+					WithHint("%s", keyHint(q, keys)).At(e.KeyPos)
 			}
 			s.Key = named
 		} else if key == nil {
-			what := "EMIT ON UPDATE"
+			what, pos := "EMIT ON UPDATE", e.Pos
 			if e.As == "upsert" {
-				what = "AS UPSERT"
+				what, pos = "AS UPSERT", e.AsPos
 			}
 			return nil, pgerr.New(pgerr.FeatureNotSupported, "%s needs a key, and the query proves none", what).
-				WithHint("GROUP BY the key and select it, select the primary key of a table, or use EMIT CHANGES.").At(e.Pos)
+				WithHint("GROUP BY the key and select it, select the primary key of a table, or use EMIT CHANGES.").At(pos)
 		}
 	}
 	if b.o.view {

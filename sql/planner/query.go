@@ -2,6 +2,7 @@ package planner
 
 import (
 	"slices"
+	"strings"
 
 	"streamsql/catalog"
 	"streamsql/internal/pgerr"
@@ -123,7 +124,9 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 		}
 		if p.free {
 			if err := b.checkClose(root, emit, spec); err != nil {
-				return nil, err
+				e := pgerr.From(err)
+				e.Message = strings.Replace(e.Message, "EMIT ON WINDOW CLOSE", "EMIT AFTER DELAY AND AFTER WATERMARK", 1)
+				return nil, e
 			}
 			if err := setCloseColumn(&spec, root, closeCol, len(ids)-len(r.cols), emit); err != nil {
 				return nil, err

@@ -296,7 +296,9 @@ type Emit struct {
 	Late     string // "", "drop", "error", "into"
 	LateInto Name
 	As       string // "", "changelog", "upsert", "append"
+	AsPos    Pos    // of AS
 	Key      []string
+	KeyPos   Pos // of the parenthesis that begins the key
 	Snapshot *bool
 	Progress *bool
 	Limit    Expr // LIMIT after EMIT, a count
