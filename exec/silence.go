@@ -238,3 +238,24 @@ func (p *parallel) lastClose() (need, w vec.Time, open bool) {
 	}
 	return need, w, open
 }
+
+func (o *overOp) lastClose() (need, w vec.Time, open bool) {
+	if !o.onClose {
+		return 0, 0, false
+	}
+	need, open = o.queue.last()
+	return need, o.mark.W, open
+}
+
+// lastClose is of the left rows that wait for right rows before their time; what waits for a row after it waits for no window.
+func (a *asofJoin) lastClose() (need, w vec.Time, open bool) {
+	if !a.ctx.Continuous || !a.n.OnClose || !a.back || a.sides[1].ended {
+		return 0, 0, false
+	}
+	for _, d := range a.due {
+		if end := satAdd(d.t, 1); end != vec.MaxTime && (!open || end > need) {
+			need, open = end, true
+		}
+	}
+	return need, a.effective(1), open
+}
