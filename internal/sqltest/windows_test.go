@@ -141,3 +141,41 @@ func TestWindowsAgainstPostgres(t *testing.T) {
 		})
 	}
 }
+
+// TestGapNotice: windows that leave gaps are allowed, and the user is told once.
+func TestGapNotice(t *testing.T) {
+	e, err := engine.Open(engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	s, err := e.NewSession(engine.SessionOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	c := &conn{s}
+	run := func(sql string) []*engine.Notice {
+		t.Helper()
+		if _, err := c.exec(context.Background(), sql, nil); err != nil {
+			t.Fatalf("%s: %s", sql, describe(err))
+		}
+		return s.Notices()
+	}
+	run("CREATE TABLE e (ts timestamp, WATERMARK FOR ts)")
+	for sql, want := range map[string]int{
+		"SELECT * FROM HOP(e, ts, INTERVAL '10 min', INTERVAL '4 min')":                                                                    26,
+		"SELECT HOP_START(ts, INTERVAL '10 min', INTERVAL '4 min') FROM e GROUP BY HOP(ts, INTERVAL '10 min', INTERVAL '4 min')":           83,
+		"CREATE VIEW v AS SELECT count(*) FROM HOP(e, ts, INTERVAL '10 min', INTERVAL '4 min') GROUP BY window_start":                      50,
+		"SELECT * FROM HOP(e, ts, INTERVAL '4 min', INTERVAL '4 min')":                                                                     0,
+		"SELECT * FROM HOP(e, ts, INTERVAL '4 min', INTERVAL '10 min') a JOIN HOP(e, ts, INTERVAL '4 min', INTERVAL '6 min') b USING (ts)": 0,
+	} {
+		got := run(sql)
+		switch {
+		case want == 0 && len(got) == 0:
+		case len(got) != 1 || got[0].Severity != "NOTICE" || got[0].Position != want ||
+			got[0].Message != "the slide of HOP is greater than its size: rows in the gaps belong to no window":
+			t.Errorf("%s: notices %v", sql, got)
+		}
+	}
+}

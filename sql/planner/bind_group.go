@@ -20,7 +20,8 @@ func (b *binder) groupWindow(rel lrel, sc *scope, s *ast.Select) (lrel, error) {
 				WithHint("GROUP BY window_start, window_end of the table function instead.").At(g.Pos)
 		}
 		if sc.sel.groupWin != nil {
-			return nil, pgerr.New(pgerr.FeatureNotSupported, "only one group window is allowed in GROUP BY").At(g.Pos)
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "only one group window is allowed in GROUP BY").
+				WithHint("Aggregate by one window in a subquery and join what two windows give.").At(g.Pos)
 		}
 		w, _, err := b.newWindow(rel, sc, &g.Window.WindowArgs)
 		if err != nil {

@@ -137,10 +137,12 @@ func (b *binder) windowArgs(a *ast.WindowArgs, t types.T) (window.Spec, error) {
 		}
 		if sp.Months != 0 {
 			if sp.Days != 0 || sp.Micros != 0 {
-				return s, bad(a.Size.Position(), "the size of TUMBLE cannot mix months with days or hours")
+				return s, bad(a.Size.Position(), "the size of TUMBLE cannot mix months with days or hours").(*pgerr.Error).
+					WithHint("Choose whole months, or a size of days, hours and less.")
 			}
 			if sp.Months < 0 {
-				return s, bad(a.Size.Position(), "the size of TUMBLE must be greater than zero")
+				return s, bad(a.Size.Position(), "the size of TUMBLE must be greater than zero").(*pgerr.Error).
+					WithHint("Write it as an interval, such as INTERVAL '1 month'.")
 			}
 			s.Months = int(sp.Months)
 			return s, nil
@@ -176,7 +178,7 @@ func (b *binder) windowArgs(a *ast.WindowArgs, t types.T) (window.Spec, error) {
 		}
 		if s.Size%s.Slide != 0 {
 			return s, bad(a.Size.Position(), "the size of CUMULATE must be a multiple of its step").(*pgerr.Error).
-				WithHint("Choose a size such as %d steps.", s.Size/s.Slide+1)
+				WithHint("Choose a size such as INTERVAL '%s'.", types.AppendInterval(nil, &types.Env{}, types.Span{Micros: (s.Size/s.Slide + 1) * s.Slide}))
 		}
 		if s.Size/s.Slide > maxWindowsPerRow {
 			return s, bad(a.Step.Position(), "CUMULATE would put one row into more than %d windows", maxWindowsPerRow).(*pgerr.Error).
@@ -334,6 +336,9 @@ func (b *binder) groupWindowHelper(c *exprCtx, e *ast.FuncCall, name string) (Ex
 		return nil, true, pgerr.New(pgerr.GroupingError, "%s needs %s in the GROUP BY clause of its query block", strings.ToUpper(name), strings.ToUpper(kind)).
 			WithHint("Write GROUP BY %s(...), or use the table function in FROM and its column window_%s.", strings.ToUpper(kind), part).At(e.Pos)
 	}
+	if err := b.sameWindow(c, e, w, name, strings.ToUpper(kind)); err != nil {
+		return nil, true, err
+	}
 	id := w.start
 	switch part {
 	case "end":
@@ -342,4 +347,43 @@ func (b *binder) groupWindowHelper(c *exprCtx, e *ast.FuncCall, name string) (Ex
 		id = w.tim
 	}
 	return b.colAt(id, e.Pos), true, nil
+}
+
+// sameWindow checks that the arguments of a helper, where it has some, are those of the window in GROUP BY: one with
+// another size would otherwise be given the bounds of a window that it did not ask for.
+func (b *binder) sameWindow(c *exprCtx, e *ast.FuncCall, w *lWindow, name, kind string) error {
+	if len(e.Args) == 0 {
+		return nil
+	}
+	differs := pgerr.New(pgerr.GroupingError, "the arguments of %s differ from those of %s in the GROUP BY clause", strings.ToUpper(name), kind).
+		WithHint("Repeat the arguments of GROUP BY %s(...), or use the columns window_start and window_end.", kind).At(e.Pos)
+	t, err := b.expr(c, e.Args[0])
+	if err != nil {
+		return err
+	}
+	col, ok := t.(*Column)
+	if !ok || b.cols[col.Index].name != b.cols[w.timeCol].name {
+		return differs
+	}
+	a := ast.WindowArgs{Kind: ast.WindowKind(w.spec.Kind), TimeCol: e.Args[0], Pos: e.Pos}
+	rest := map[ast.WindowKind][]*ast.Expr{ast.Tumble: {&a.Size, &a.Offset}, ast.Hop: {&a.Slide, &a.Size, &a.Offset},
+		ast.Cumulate: {&a.Step, &a.Size, &a.Offset}, ast.Session: {&a.Gap, &a.MaxSpan}}[a.Kind]
+	if len(e.Args)-1 > len(rest) {
+		return differs
+	}
+	for i, x := range e.Args[1:] {
+		*rest[i] = x
+	}
+	notice := b.o.Notice
+	b.o.Notice = nil // what is to be said of the window has been said
+	spec, err := b.windowArgs(&a, col.Typ)
+	b.o.Notice = notice
+	if err != nil {
+		return err
+	}
+	spec.Zone, spec.Days = w.spec.Zone, w.spec.Days // the zone goes with GROUP BY, whose argument has a name
+	if spec != w.spec {
+		return differs
+	}
+	return nil
 }
