@@ -20,11 +20,17 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// postgres is a private PostgreSQL server.
+// postgresServer is a private PostgreSQL server.
+type postgresServer struct {
+	url     string
+	schemas int
+}
+
+// postgres is a connection to it with tables of its own.
 type postgres struct{ c *pgx.Conn }
 
 // startPostgres starts a server on a port of its own for the time of the test.
-func startPostgres(t *testing.T) (*postgres, error) {
+func startPostgres(t *testing.T) (*postgresServer, error) {
 	initdb, err := exec.LookPath("initdb")
 	if err != nil {
 		return nil, err
@@ -79,13 +85,28 @@ func startPostgres(t *testing.T) (*postgres, error) {
 	for range 100 {
 		var c *pgx.Conn
 		if c, err = pgx.Connect(ctx, url); err == nil {
-			t.Cleanup(func() { c.Close(ctx) })
-			p := &postgres{c}
-			return p, p.createTables()
+			return &postgresServer{url: url}, c.Close(ctx)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
 	return nil, fmt.Errorf("%w: %s", err, log.String())
+}
+
+// connect makes a connection with empty tables.
+func (s *postgresServer) connect(t *testing.T) (*postgres, error) {
+	ctx := context.Background()
+	c, err := pgx.Connect(ctx, s.url)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { c.Close(ctx) })
+	s.schemas++
+	name := fmt.Sprintf("laws%d", s.schemas)
+	if _, err := c.Exec(ctx, "CREATE SCHEMA "+name+"; SET search_path = "+name); err != nil {
+		return nil, err
+	}
+	p := &postgres{c}
+	return p, p.createTables()
 }
 
 func (p *postgres) createTables() error {
