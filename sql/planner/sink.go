@@ -9,7 +9,7 @@ import (
 func PlanSink(q *ast.Query, as string, pos ast.Pos, o *Options) (*Query, error) {
 	body := *q
 	if body.Emit == nil {
-		body.Emit = &ast.Emit{Pos: pos, Trigger: ast.EmitChanges, As: as}
+		body.Emit = &ast.Emit{Pos: pos, AsPos: pos, Trigger: ast.EmitChanges, As: as}
 	}
 	return PlanQuery(&body, o)
 }
