@@ -46,11 +46,12 @@ type overSpan struct{ lo, hi int }
 
 // overPiece is a run of rows of one partition in the list to compute. Most are whole partitions.
 type overPiece struct {
-	lo, hi   int // the rows that are there
-	from, to int // of these, those whose results are wanted
-	before   int // rows of the partition before lo
-	peers    int // of those, the last ones that are peers of row lo
-	more     bool
+	lo, hi   int        // the rows that are there
+	from, to int        // of these, those whose results are wanted
+	before   int        // rows of the partition before lo
+	peers    int        // of those, the last ones that are peers of row lo
+	more     bool       // rows follow hi
+	sure     bool       // no frame reaches beyond lo and hi
 	carry    *overCarry // of the rows before lo, nil: there are none
 	marks    []overMark // where to note what is carried, in order
 }

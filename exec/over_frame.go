@@ -155,7 +155,7 @@ func (f *overFrame) short(e *overEval) (n overSpan) {
 	}
 	for p := range e.pieces {
 		s := &e.pieces[p]
-		if s.from == s.to {
+		if s.from == s.to || s.sure {
 			continue
 		}
 		lo, hi := int(f.lo[s.from]), int(f.hi[s.to-1])
