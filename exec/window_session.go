@@ -20,6 +20,10 @@ type sessionRun struct {
 	slots []sessionSlot
 }
 
+// Where rows can be taken back a run may have none left. As long as it could not be late it stays, a
+// ghost: it is in no result, but keeps its session open, so that an UPDATE, which takes a row and gives
+// it back, does not close the session between the two. When it goes depends on the watermark alone.
+
 // sessionPart is a partition: its runs in the order of time.
 type sessionPart struct {
 	runs  []sessionRun
@@ -59,7 +63,8 @@ type sessionAggregate struct {
 	states   *aggStates
 	tmp      *aggStates
 	slots    idPool
-	rows     []int64 // by slot
+	rows     []int64       // by slot: with count
+	graves   []sessionSlot // of runs that went during a batch: freed after it
 
 	due    dueHeap
 	dirty  []uint32
@@ -183,7 +188,9 @@ func (a *sessionAggregate) Push(_ int, b *vec.Batch) error {
 			continue
 		}
 		if check {
-			if end, late := a.late(&a.parts[pid[i]], ts, b.W[i]); late {
+			a.exorcise(pid[i], b.W[i])
+			end, late := a.late(&a.parts[pid[i]], ts, b.W[i])
+			if late || a.count && b.Op(i) == vec.Delete && !a.has(pid[i], kid[i], ts) {
 				skipped = true
 				if err := reportLate(a.ctx, b, i, end); err != nil {
 					return err
@@ -193,6 +200,12 @@ func (a *sessionAggregate) Push(_ int, b *vec.Batch) error {
 		}
 		a.touch(pid[i])
 		slot[i] = a.place(pid[i], kid[i], ts)
+		if a.count {
+			for len(a.rows) <= int(slot[i]) {
+				a.rows = append(a.rows, 0)
+			}
+			a.rows[slot[i]] += int64(b.Op(i))
+		}
 	}
 	a.applyMerges(slot)
 	a.grow()
@@ -200,6 +213,10 @@ func (a *sessionAggregate) Push(_ int, b *vec.Batch) error {
 		a.pidSlots = append(a.pidSlots[:0], slot...)
 	}
 	a.update(slot, b, skipped)
+	for _, s := range a.graves {
+		a.freeSlot(s)
+	}
+	a.graves = a.graves[:0]
 	if skipped {
 		for i, s := range a.pidSlots {
 			if s == noSlot {
@@ -233,11 +250,6 @@ func (a *sessionAggregate) update(slot []uint32, b *vec.Batch, skipped bool) {
 			slot[i] = slot[r]
 		}
 		slot = slot[:len(sel)]
-	}
-	if a.count {
-		for i, s := range slot {
-			a.rows[s] += opCount(ops, i)
-		}
 	}
 	a.states.update(slot, cols, ops)
 }
@@ -346,7 +358,12 @@ func (a *sessionAggregate) place(pid, kid uint32, ts vec.Time) uint32 {
 	switch {
 	case left:
 		r := &p.runs[i]
-		r.Last = max(r.Last, ts)
+		if ts > r.Last {
+			if a.keep > a.n.Hold && a.n.OnClose && window.Late(a.spec.SessionEnd(r.First, r.Last), a.w, a.n.Hold) {
+				a.schedule(pid, a.spec.SessionEnd(r.First, ts)) // it has been sent, and goes on
+			}
+			r.Last = ts
+		}
 		if right = i+1 < len(p.runs) && !p.runs[i+1].Closed && a.spec.Joins(r.Last, p.runs[i+1].First); right {
 			a.join(r, &p.runs[i+1])
 			p.runs = slices.Delete(p.runs, i+1, i+2)
@@ -523,13 +540,28 @@ func (a *sessionAggregate) resultOf(pid uint32, dst *sessionRows) {
 		}
 		next, w := a.spec.Next(run, len(p.runs), i)
 		if a.visible(w.End) {
-			ids = a.sessionResult(pid, p.runs[i:next], w, dst, ids)
+			ids = a.livingResult(pid, p.runs[i:next], w, dst, ids)
 		}
 		i = next
 	}
 	if len(ids) > 0 {
 		a.states.results(ids, dst.res)
 	}
+}
+
+// livingResult appends the sessions among runs that would be one session, w, if none of them were empty.
+func (a *sessionAggregate) livingResult(pid uint32, runs []sessionRun, w window.Window, dst *sessionRows, ids []uint32) []uint32 {
+	if !slices.ContainsFunc(runs, func(r sessionRun) bool { return a.empty(&r) }) {
+		return a.sessionResult(pid, runs, w, dst, ids)
+	}
+	living := slices.DeleteFunc(slices.Clone(runs), func(r sessionRun) bool { return a.empty(&r) })
+	run := func(i int) window.Run { return living[i].Run }
+	for i := 0; i < len(living); {
+		next, w := a.spec.Next(run, len(living), i)
+		ids = a.sessionResult(pid, living[i:next], w, dst, ids)
+		i = next
+	}
+	return ids
 }
 
 // sessionResult appends one session. Slots whose results are still to be appended are added to ids.
@@ -575,24 +607,81 @@ func (a *sessionAggregate) sessionResult(pid uint32, runs []sessionRun, w window
 	return ids
 }
 
-// prune drops what deletes have left empty.
-func (a *sessionAggregate) prune(pid uint32) {
+// empty says that no row of a run is left.
+func (a *sessionAggregate) empty(r *sessionRun) bool {
+	if !a.count || r.Closed {
+		return false
+	}
+	for _, s := range r.slots {
+		if a.rows[s.slot] != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// ghost says whether an empty run stays at watermark w.
+func (a *sessionAggregate) ghost(r *sessionRun, w vec.Time) bool {
+	return a.final && a.spec.MaxSpan == 0 && !window.Late(a.spec.SessionEnd(r.First, r.Last), w, a.keep)
+}
+
+// exorcise takes out the empty runs that do not stay at watermark w. It may be called while a batch is being
+// placed: their accumulators are freed after it.
+func (a *sessionAggregate) exorcise(pid uint32, w vec.Time) {
+	if !a.count {
+		return
+	}
+	p := &a.parts[pid]
+	gone := func(r sessionRun) bool { return a.empty(&r) && !a.ghost(&r, w) }
+	if !slices.ContainsFunc(p.runs, gone) {
+		return
+	}
+	a.touchAlways(pid) // a session that a ghost kept open may have been in no result yet
+	p.runs = slices.DeleteFunc(p.runs, func(r sessionRun) bool {
+		if !gone(r) {
+			return false
+		}
+		a.graves = append(a.graves, r.slots...)
+		return true
+	})
+	if len(p.runs) == 0 {
+		a.idle(pid)
+	}
+}
+
+// has says whether a row with these keys at ts is there to be taken back: one that came late is not.
+func (a *sessionAggregate) has(pid, kid uint32, ts vec.Time) bool {
+	p := &a.parts[pid]
+	i := window.Find(p.runs, firstOf, ts)
+	if i < 0 || p.runs[i].First != ts || p.runs[i].Closed {
+		return false
+	}
+	for _, s := range p.runs[i].slots {
+		if s.kid == kid {
+			return a.rows[s.slot] > 0
+		}
+	}
+	return false
+}
+
+// prune drops what deletes have left empty, but for ghosts at watermark w. No batch is being placed.
+func (a *sessionAggregate) prune(pid uint32, w vec.Time) {
 	if !a.count {
 		return
 	}
 	p := &a.parts[pid]
 	p.runs = slices.DeleteFunc(p.runs, func(r sessionRun) bool {
-		if r.Closed {
+		if !a.empty(&r) {
 			return false
 		}
-		for _, s := range r.slots {
-			if a.rows[s.slot] != 0 {
-				return false
-			}
-		}
 		a.freeSlots(&r)
-		return true
+		return !a.ghost(&r, w)
 	})
+	for i := range p.runs {
+		if r := &p.runs[i]; a.empty(r) {
+			r.slots = nil
+		}
+	}
 	if len(p.runs) == 0 {
 		a.idle(pid)
 	}

@@ -49,7 +49,7 @@ func (a *sessionAggregate) flush() error {
 	now := sessionRows{res: a.newResults()}
 	defer releaseViews(now.res)
 	for _, pid := range a.dirty {
-		a.prune(pid)
+		a.prune(pid, a.w)
 		a.resultOf(pid, &now)
 	}
 	err := a.emitDiff(&a.old, &now)
@@ -263,6 +263,7 @@ func (a *sessionAggregate) closeUpTo(w vec.Time) error {
 
 // seal frees the sessions of a partition that take no more rows; their times stay until no row could touch them.
 func (a *sessionAggregate) seal(pid uint32, w vec.Time) {
+	a.prune(pid, w)
 	p := &a.parts[pid]
 	run := func(i int) window.Run { return p.runs[i].Run }
 	for i := 0; i < len(p.runs); {

@@ -16,8 +16,6 @@ type shape struct {
 	ordered bool
 	// late says that rows do not come out just at the end of their window.
 	late bool
-	// tickLate says that lateness depends on the ticks: a session that deletes have emptied is there until the tick ends.
-	tickLate bool
 	// lateModel says that a row counts in a window as long as the watermark is before its end.
 	lateModel bool
 }
@@ -92,7 +90,7 @@ var shapes = []shape{
 	{name: "session group", sql: `SELECT window_start, window_end, k, count(*) AS c FROM e GROUP BY SESSION(ts, INTERVAL '3 seconds'), k`,
 		pg: `SELECT window_start, window_end, k, count(*) AS c FROM {session e 3} w GROUP BY window_start, window_end, k`, close: true},
 	{name: "session rows", sql: `SELECT k, v, ts, window_start, window_end FROM {session e 3} w`, late: true},
-	{name: "session over table", sql: `SELECT window_start, window_end, k, count(*) AS c, sum(v) AS s FROM {session te 3} w GROUP BY window_start, window_end, k`, tickLate: true},
+	{name: "session over table", sql: `SELECT window_start, window_end, k, count(*) AS c, sum(v) AS s FROM {session te 3} w GROUP BY window_start, window_end, k`},
 	{name: "nested tumble", sql: `SELECT window_start, window_end, max(c) AS m, count(*) AS g FROM {tumble (SELECT window_time, k, count(*) AS c FROM {tumble e 5} a GROUP BY window_start, window_end, window_time, k) 20 window_time} w GROUP BY window_start, window_end`,
 		pg:    `SELECT window_start, window_end, max(c) AS m, count(*) AS g FROM {tumble (SELECT window_time AS wt, k, count(*) AS c FROM {tumble e 5} a GROUP BY window_start, window_end, window_time, k) 20 wt} w GROUP BY window_start, window_end`,
 		close: true},
