@@ -29,7 +29,7 @@ var nexmarkTables = []string{"person", "auction", "bid"}
 // nexmarkQuery is a file of testdata/nexmark.
 type nexmarkQuery struct {
 	name, sql, oracle string
-	closes            bool
+	closes, view      bool
 	rate              int
 }
 
@@ -47,7 +47,7 @@ func nexmarkQueries(t *testing.T) (list []nexmarkQuery) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		q := nexmarkQuery{name: strings.TrimSuffix(filepath.Base(f), ".sql"), rate: nexmarkRate}
+		q := nexmarkQuery{name: strings.TrimSuffix(filepath.Base(f), ".sql"), rate: nexmarkRate, view: true}
 		sql, oracle, other := strings.Cut(string(text), "\n-- postgres\n")
 		q.sql, q.oracle = strings.TrimSpace(sql), strings.TrimSpace(oracle)
 		if !other {
@@ -56,7 +56,8 @@ func nexmarkQueries(t *testing.T) (list []nexmarkQuery) {
 		for _, m := range setting.FindAllStringSubmatch(sql, -1) {
 			switch m[1] {
 			case "forms":
-				q.closes = slices.Contains(strings.Fields(m[2]), "close")
+				forms := strings.Fields(m[2])
+				q.closes, q.view = slices.Contains(forms, "close"), slices.Contains(forms, "view")
 			case "event_rate":
 				if q.rate, err = strconv.Atoi(m[2]); err != nil {
 					t.Fatalf("%s: %v", f, err)
@@ -222,5 +223,35 @@ func (n *nexmarkAt) check(t *testing.T, q nexmarkQuery) {
 			t.Errorf("EMIT ON WINDOW CLOSE: %v", err)
 		}
 	}
+	if q.view {
+		if err := n.view(ctx, q, want); err != nil {
+			t.Errorf("as a materialized view: %v", err)
+		}
+	}
 	t.Logf("%d rows%s", len(want), took)
+}
+
+// view keeps the query as a materialized view until it has read all input and compares what it holds.
+func (n *nexmarkAt) view(ctx context.Context, q nexmarkQuery, want []string) error {
+	if _, err := n.ours.exec(ctx, "CREATE MATERIALIZED VIEW "+q.name+" AS "+q.sql, nil); err != nil {
+		return fmt.Errorf("error %s: %s", pgerr.Code(err), describe(err))
+	}
+	defer n.ours.exec(ctx, "DROP MATERIALIZED VIEW "+q.name, nil)
+	var err error
+	for ctx.Err() == nil {
+		var r result
+		if r, err = n.ours.exec(ctx, "SELECT count(*) FROM "+q.name, nil); err != nil {
+			return err
+		}
+		if r.rows[0] == fmt.Sprint(len(want)) { // perhaps it is complete
+			if r, err = n.ours.exec(ctx, "SELECT * FROM "+q.name, nil); err != nil {
+				return err
+			}
+			if err = compare(sorted(r.rows), want); err == nil {
+				return nil
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return fmt.Errorf("not complete after %v: %v", statementTimeout, err)
 }

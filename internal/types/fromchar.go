@@ -64,7 +64,7 @@ var keyWidths = map[string]int{
 }
 
 func readFromChar(s, format string) (*fromChar, error) {
-	nodes, fx := parseDateFormat(format)
+	nodes, fx := splitDateFormat(format)
 	f := &fromChar{}
 	rest := s
 	for i, n := range nodes {

@@ -3,6 +3,7 @@ package types
 import (
 	"sort"
 	"strings"
+	"sync/atomic"
 
 	"streamsql/internal/pgerr"
 )
@@ -26,6 +27,27 @@ var dateKeys = func() []string {
 	sort.SliceStable(k, func(i, j int) bool { return len(k[i]) > len(k[j]) })
 	return k
 }()
+
+// dateTemplate is a template and what it was split into. It is not changed.
+type dateTemplate struct {
+	text  string
+	nodes []fmtNode
+	fx    bool
+}
+
+// lastTemplate is the one that was used last: nearly always all rows of a column have the same.
+var lastTemplate atomic.Pointer[dateTemplate]
+
+// splitDateFormat is parseDateFormat, which it calls only for another template than the last.
+func splitDateFormat(f string) (nodes []fmtNode, fx bool) {
+	t := lastTemplate.Load()
+	if t == nil || t.text != f {
+		t = &dateTemplate{text: strings.Clone(f)} // f may lie in a batch's memory
+		t.nodes, t.fx = parseDateFormat(t.text)
+		lastTemplate.Store(t)
+	}
+	return t.nodes, t.fx
+}
 
 // parseDateFormat splits a template.
 func parseDateFormat(f string) (nodes []fmtNode, fx bool) {
@@ -203,7 +225,7 @@ func errIntervalFormat() error {
 }
 
 func (t *fmtTime) format(f string) (string, error) {
-	nodes, _ := parseDateFormat(f)
+	nodes, _ := splitDateFormat(f)
 	var out []byte
 	var err error
 	num := func(n fmtNode, x int64, width int) {

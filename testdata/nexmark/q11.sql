@@ -1,5 +1,5 @@
 -- User sessions: how many bids a user made in each session of activity.
--- forms: changes close
+-- forms: changes close view
 SELECT bidder, count(*) AS bid_count, window_start AS starttime, window_end AS endtime
 FROM SESSION(bid PARTITION BY bidder, date_time, INTERVAL '10' SECOND)
 GROUP BY bidder, window_start, window_end

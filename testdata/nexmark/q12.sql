@@ -1,5 +1,5 @@
 -- Windows of time by user. The original counts by processing time; by event time the answer can be told in advance.
--- forms: changes close
+-- forms: changes close view
 SELECT bidder, count(*) AS bid_count, window_start AS starttime, window_end AS endtime
 FROM TUMBLE(bid, date_time, INTERVAL '10' SECOND)
 GROUP BY bidder, window_start, window_end

@@ -1,5 +1,6 @@
 -- Calculation: CASE, parts of the time, and how often a letter occurs, by SQL's own functions.
 -- event_rate: 1
+-- forms: changes
 SELECT auction, bidder, 0.908 * price AS price,
   CASE
     WHEN extract(hour FROM date_time) >= 8 AND extract(hour FROM date_time) <= 18 THEN 'dayTime'

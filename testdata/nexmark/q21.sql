@@ -1,4 +1,5 @@
 -- Channel ids: by name for the four large channels, out of the address for the others.
+-- forms: changes
 SELECT auction, bidder, price, channel,
   CASE
     WHEN lower(channel) = 'apple' THEN '0'

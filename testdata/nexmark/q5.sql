@@ -1,5 +1,5 @@
 -- Hot items: the auctions with the most bids of the last ten seconds, every two seconds.
--- forms: changes close
+-- forms: changes close view
 SELECT AuctionBids.auction, AuctionBids.num, AuctionBids.starttime
 FROM (
   SELECT auction, count(*) AS num, window_start AS starttime, window_end AS endtime

@@ -1,5 +1,5 @@
 -- Highest bid: the bids with the highest price of every ten seconds. BETWEEN takes its end in.
--- forms: changes close
+-- forms: changes close view
 SELECT B.auction, B.price, B.bidder, B.date_time, B.extra
 FROM bid B
 JOIN (

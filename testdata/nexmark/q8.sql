@@ -1,5 +1,5 @@
 -- Monitor new users: people who registered and opened an auction within the same ten seconds.
--- forms: changes close
+-- forms: changes close view
 SELECT P.id, P.name, P.starttime
 FROM (
   SELECT id, name, window_start AS starttime, window_end AS endtime
