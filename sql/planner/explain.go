@@ -366,6 +366,9 @@ func (e *explainer) emit(n *Emit) (string, []string) {
 	if s.Key != nil {
 		lines = append(lines, "Key: ("+pick(names(n.Input.Schema()), s.Key)+")")
 	}
+	if s.Trigger == ast.EmitAfterDelayAndClose {
+		lines = append(lines, "Close: "+names(n.Input.Schema())[s.CloseCol])
+	}
 	for _, d := range []struct {
 		name string
 		us   int64
