@@ -252,6 +252,9 @@ func (p *queryPortal) step(ctx context.Context) error {
 
 // readNext pushes the next piece of a snapshot: the inputs one after the other, each to its end.
 func (p *queryPortal) readNext(ctx context.Context) error {
+	if more, err := p.graph.Produce(p.current); more || err != nil {
+		return err
+	}
 	if p.current < len(p.feeds) {
 		f := p.feeds[p.current]
 		switch {

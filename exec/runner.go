@@ -178,11 +178,18 @@ func (r *Runner) choose(ready []int) int {
 // snapshotStep polls the first feed that has not ended.
 func (r *Runner) snapshotStep(ctx context.Context) (Status, error) {
 	ready := r.ready()
-	if len(ready) == 0 {
-		return Status{State: End}, r.tick()
-	}
 	if err := ctx.Err(); err != nil {
 		return Status{}, err
+	}
+	next := len(r.feeds)
+	if len(ready) > 0 {
+		next = ready[0]
+	}
+	if more, err := r.g.Produce(next); more || err != nil {
+		return Status{State: More}, err
+	}
+	if len(ready) == 0 {
+		return Status{State: End}, r.tick()
 	}
 	return r.poll(ctx, ready[0])
 }

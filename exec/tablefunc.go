@@ -1,6 +1,9 @@
 package exec
 
 import (
+	"math"
+	"slices"
+
 	"streamsql/internal/fn"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
@@ -11,8 +14,12 @@ import (
 // tableFunc is a set-returning function in FROM with constant arguments.
 type tableFunc struct {
 	leaf
-	n *planner.TableFunc
+	n    *planner.TableFunc
+	args []types.Datum // of the rows to come; nil: not computed yet
+	rows int64         // sent
 }
+
+var _ producer = (*tableFunc)(nil)
 
 func newTableFunc(n *planner.TableFunc) (Operator, error) { return &tableFunc{n: n}, nil }
 
@@ -45,36 +52,114 @@ func callSet(fc *fn.Ctx, f *fn.Func, args []types.Datum, emit *vec.Builder) erro
 }
 
 func (t *tableFunc) start() error {
-	args := make([]types.Datum, len(t.n.Args))
-	for i, e := range t.n.Args {
-		var err error
-		if args[i], err = EvalConst(t.ctx.Fn, e); err != nil {
+	for {
+		if more, err := t.produce(); err != nil || !more {
 			return err
 		}
 	}
+}
+
+// produce sends at most a batch of a series of integers, and all of any other set.
+func (t *tableFunc) produce() (bool, error) {
+	if t.done {
+		return false, nil
+	}
+	if t.args == nil {
+		t.args = make([]types.Datum, len(t.n.Args))
+		for i, e := range t.n.Args {
+			var err error
+			if t.args[i], err = EvalConst(t.ctx.Fn, e); err != nil {
+				return false, err
+			}
+		}
+	}
+	args, rest := seriesStep(t.n.Fn, t.args)
 	emit := vec.NewBuilder(t.ctx.Alloc, setFields(t.n.Fn, t.n.Args))
 	defer emit.Release()
-	if !t.done {
-		if err := callSet(t.ctx.Fn, t.n.Fn, args, emit); err != nil {
+	if err := callSet(t.ctx.Fn, t.n.Fn, args, emit); err != nil {
+		return false, err
+	}
+	if err := t.send(emit); err != nil {
+		return false, err
+	}
+	if rest == nil || outputSated(t.out) {
+		t.done = true
+		return false, t.out.Watermark(Mark{W: vec.MaxTime})
+	}
+	t.args = rest
+	return true, nil
+}
+
+// send sends the rows of emit.
+func (t *tableFunc) send(emit *vec.Builder) error {
+	n := emit.Len()
+	b := vec.NewBuilder(t.ctx.Alloc, t.n.Schema())
+	defer b.Release()
+	for at := 0; at < n; at += vec.MaxRows {
+		end := min(at+vec.MaxRows, n)
+		for c := range emit.Cols {
+			b.Cols[c].AppendRange(&emit.Cols[c], at, end)
+		}
+		for i := at; i < end && t.n.Ordinality; i++ {
+			t.rows++
+			b.Cols[len(emit.Cols)].AppendInt64(t.rows)
+		}
+		batch := b.Finish()
+		err := t.out.Emit(batch)
+		batch.Release()
+		if err != nil {
 			return err
 		}
 	}
-	return t.run(t.n.Schema(), func(b *vec.Builder, flush func() error) error {
-		n := emit.Len()
-		for at := 0; at < n; at += vec.MaxRows {
-			end := min(at+vec.MaxRows, n)
-			for c := range emit.Cols {
-				b.Cols[c].AppendRange(&emit.Cols[c], at, end)
-			}
-			for i := at; i < end && t.n.Ordinality; i++ {
-				b.Cols[len(emit.Cols)].AppendInt64(int64(i) + 1)
-			}
-			if err := flush(); err != nil {
-				return err
-			}
+	return nil
+}
+
+// seriesStep splits the arguments of generate_series over integers: those of its first batch of rows, and those of
+// the others; nil where args are all of it.
+func seriesStep(f *fn.Func, args []types.Datum) (first, rest []types.Datum) {
+	if f.Name != "generate_series" || f.Ret.OID != types.OIDInt4 && f.Ret.OID != types.OIDInt8 {
+		return args, nil
+	}
+	v := [3]int64{2: 1}
+	for i, a := range args {
+		switch x := a.(type) {
+		case int32:
+			v[i] = int64(x)
+		case int64:
+			v[i] = x
+		default:
+			return args, nil
 		}
-		return nil
-	})
+	}
+	from, to, step := v[0], v[1], v[2]
+	if step == 0 {
+		return args, nil
+	}
+	span := satMul(step, vec.MaxRows-1)
+	last, next := satAdd(from, span), satAdd(from, satAdd(span, step))
+	if step > 0 && (next > to || next == math.MaxInt64) || step < 0 && (next < to || next == math.MinInt64) {
+		return args, nil
+	}
+	datum := func(x int64) types.Datum {
+		if f.Ret.OID == types.OIDInt4 {
+			return int32(x)
+		}
+		return x
+	}
+	first, rest = slices.Clone(args), slices.Clone(args)
+	first[1], rest[0] = datum(last), datum(next)
+	return first, rest
+}
+
+// satMul is a*b for b > 0, or the bound that it would pass.
+func satMul(a, b int64) int64 {
+	switch {
+	case a > math.MaxInt64/b:
+		return math.MaxInt64
+	case a < math.MinInt64/b:
+		return math.MinInt64
+	}
+	return a * b
 }
 
 // lateral calls set-returning functions for each row of its input: a LATERAL function

@@ -569,7 +569,9 @@ func (b *binder) quantified(c *exprCtx, e *ast.Quantified) (Expr, error) {
 	if c.noSubqueries {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "cannot use subquery in %s", c.clause).At(e.Pos)
 	}
+	back := b.inRecursion(true, "a subquery")
 	q, err := b.query(e.Query, c.s)
+	back()
 	if err != nil {
 		return nil, err
 	}
@@ -666,7 +668,9 @@ func (b *binder) subqueryExpr(c *exprCtx, e ast.Expr) (Expr, error) {
 	case *ast.ArrayQuery:
 		aq = e.Query
 	}
+	back := b.inRecursion(true, "a subquery")
 	q, err := b.query(aq, c.s)
+	back()
 	if err != nil {
 		return nil, err
 	}

@@ -285,8 +285,22 @@ func (b *binder) cteRef(c *cteScope, f *ast.TableRef, alias ast.Alias, lat *scop
 	if !ok {
 		return nil, nil, notSupported("a data-modifying statement in WITH", c.cte.Pos)
 	}
+	if rec := b.recursionOf(c); rec != nil {
+		return b.selfReference(rec, f, alias, lat)
+	}
 	// The body is bound anew for each use; equal plans become one node in the end.
-	r, err := b.queryIn(q, c.scope, c.parent)
+	var r *qres
+	var err error
+	switch {
+	case c.recursive && bodyNames(q.Body, c.name):
+		r, err = b.recursiveQuery(c, q)
+	case c.recursive:
+		b.recursion = append(b.recursion, &recursion{c: c, plain: true})
+		r, err = b.queryIn(q, c.scope, c.body)
+		b.recursion = b.recursion[:len(b.recursion)-1]
+	default:
+		r, err = b.queryIn(q, c.scope, c.body)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -313,7 +327,9 @@ func (b *binder) joinRef(f *ast.JoinRef, lat *scope) (lrel, *scope, error) {
 	if err := checkNearest(f); err != nil {
 		return nil, nil, err
 	}
+	back := b.inRecursion(f.Kind == ast.RightJoin || f.Kind == ast.FullJoin, "an outer join")
 	l, ls, err := b.fromItem(f.L, lat)
+	back()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -333,7 +349,9 @@ func (b *binder) joinRef(f *ast.JoinRef, lat *scope) (lrel, *scope, error) {
 		t.AsOf = nil
 		right = &t
 	}
+	back = b.inRecursion(f.Kind == ast.LeftJoin || f.Kind == ast.FullJoin, "an outer join")
 	r, rs, err := b.fromItem(right, lat2)
+	back()
 	if err != nil {
 		return nil, nil, err
 	}

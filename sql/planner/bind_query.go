@@ -21,7 +21,8 @@ type binder struct {
 	reads      []uint32
 	groupWins  idset // window_start ids of windows in GROUP BY
 	paramsUsed map[int]bool
-	used       idset // columns that the statement's text refers to
+	recursion  []*recursion // WITH RECURSIVE queries being bound, the innermost last
+	used       idset        // columns that the statement's text refers to
 }
 
 func newBinder(o *Options) *binder {
@@ -60,20 +61,9 @@ func (b *binder) queryIn(q *ast.Query, parent *scope, ctes *cteScope) (*qres, er
 			WithHint("EMIT says how the changes of the whole query are sent: write it at the end of the statement.").At(q.Emit.Pos)
 	}
 	if q.With != nil {
-		if q.With.Recursive && selfReferring(q.With) {
-			return nil, notSupported("WITH RECURSIVE", q.With.CTEs[0].Pos).WithHint("Only queries that do not refer to themselves are supported.")
-		}
-		seen := map[string]bool{}
-		for i := range q.With.CTEs {
-			c := &q.With.CTEs[i]
-			if seen[c.Name] {
-				return nil, pgerr.New(pgerr.DuplicateAlias, "WITH query name \"%s\" specified more than once", c.Name).At(c.Pos)
-			}
-			seen[c.Name] = true
-			if _, ok := c.Stmt.(*ast.Query); !ok {
-				return nil, notSupported("a data-modifying statement in WITH", c.Pos).WithHint("Run it as a statement of its own.")
-			}
-			ctes = &cteScope{parent: ctes, name: c.Name, cte: c, scope: parent}
+		var err error
+		if ctes, err = withScope(q.With, parent, ctes); err != nil {
+			return nil, err
 		}
 	}
 	r, ordered, err := b.body(q.Body, q.OrderBy, parent, ctes)
@@ -109,20 +99,28 @@ func (b *binder) queryIn(q *ast.Query, parent *scope, ctes *cteScope) (*qres, er
 	return r, nil
 }
 
-// selfReferring reports whether a WITH query names itself, or a later one, in its body.
-func selfReferring(w *ast.With) bool {
+// withScope adds the queries of WITH to ctes. Those of WITH RECURSIVE see themselves and each other, the others the ones before them.
+func withScope(w *ast.With, parent *scope, ctes *cteScope) (*cteScope, error) {
+	seen := map[string]bool{}
+	var own []*cteScope
 	for i := range w.CTEs {
-		q, ok := w.CTEs[i].Stmt.(*ast.Query)
-		if !ok {
-			continue
+		c := &w.CTEs[i]
+		if seen[c.Name] {
+			return nil, pgerr.New(pgerr.DuplicateAlias, "WITH query name \"%s\" specified more than once", c.Name).At(c.Pos)
 		}
-		for j := i; j < len(w.CTEs); j++ {
-			if bodyNames(q.Body, w.CTEs[j].Name) {
-				return true
-			}
+		seen[c.Name] = true
+		if _, ok := c.Stmt.(*ast.Query); !ok {
+			return nil, notSupported("a data-modifying statement in WITH", c.Pos).WithHint("Run it as a statement of its own.")
+		}
+		ctes = &cteScope{parent: ctes, name: c.Name, cte: c, scope: parent, body: ctes, recursive: w.Recursive}
+		own = append(own, ctes)
+	}
+	if w.Recursive {
+		for _, c := range own {
+			c.body = ctes
 		}
 	}
-	return false
+	return ctes, nil
 }
 
 func bodyNames(body ast.QueryBody, name string) bool {
@@ -419,11 +417,15 @@ func (b *binder) values(v *ast.Values, parent *scope, ctes *cteScope) (*qres, er
 }
 
 func (b *binder) setOp(q *ast.SetOp, parent *scope, ctes *cteScope) (*qres, error) {
+	back := b.inRecursion(q.All && q.Op != "UNION", q.Op)
 	l, _, err := b.body(q.L, nil, parent, ctes)
+	back()
 	if err != nil {
 		return nil, err
 	}
+	back = b.inRecursion(q.Op == "EXCEPT" || q.All && q.Op == "INTERSECT", q.Op)
 	r, _, err := b.body(q.R, nil, parent, ctes)
+	back()
 	if err != nil {
 		return nil, err
 	}

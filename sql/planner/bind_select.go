@@ -71,6 +71,11 @@ func (b *binder) selectBlock(s *ast.Select, order []ast.OrderItem, parent *scope
 		distinctOn = append(distinctOn, x)
 	}
 
+	if len(sel.aggs) > 0 {
+		if err := b.noRecursiveAggregate(s); err != nil {
+			return nil, err
+		}
+	}
 	// Everything is bound. Now build: group, HAVING, OVER, sets, projection.
 	grouped := len(s.GroupBy) > 0
 	if len(sel.aggs) > 0 || grouped || having != nil || len(sel.grouping) > 0 {

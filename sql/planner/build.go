@@ -68,6 +68,10 @@ func flowOf(n Node) *base {
 		return &n.base
 	case *AsOfJoin:
 		return &n.base
+	case *Recursive:
+		return &n.base
+	case *WorkingTable:
+		return &n.base
 	case *Union:
 		return &n.base
 	case *SetOp:

@@ -33,7 +33,7 @@ func (e *explainer) count(n Node) {
 	if e.uses[n] > 1 {
 		return
 	}
-	for _, in := range n.Inputs() {
+	for _, in := range shown(n) {
 		e.count(in)
 	}
 }
@@ -60,9 +60,17 @@ func (e *explainer) node(n Node, depth int) {
 	for _, l := range lines {
 		e.b.WriteString(indent + "  " + l + "\n")
 	}
-	for _, in := range n.Inputs() {
+	for _, in := range shown(n) {
 		e.node(in, depth+1)
 	}
+}
+
+// shown gives the operators below n: of a recursive query its terms.
+func shown(n Node) []Node {
+	if r, ok := n.(*Recursive); ok {
+		return []Node{r.Base, r.Term}
+	}
+	return n.Inputs()
 }
 
 // names gives the columns of a schema; ones that occur twice get their position.
@@ -269,6 +277,13 @@ func (e *explainer) describe(n Node) (string, []string) {
 		return title, lines
 	case *AsOfJoin:
 		return e.asOf(n)
+	case *WorkingTable:
+		return "WorkTable Scan", nil
+	case *Recursive:
+		if !n.All {
+			add("Distinct")
+		}
+		return "Recursive Union", lines
 	case *Union:
 		return "Append", nil
 	case *SetOp:

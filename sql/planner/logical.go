@@ -344,8 +344,12 @@ func withInputs(r lrel, in []lrel, f func(Expr) Expr) lrel {
 		return out
 	}
 	switch r := r.(type) {
-	case *lScan:
+	case *lScan, *lWorking:
 		return r
+	case *lRecursive:
+		c := *r
+		c.base, c.term = in[0], in[1]
+		return &c
 	case *lValues:
 		c := *r
 		c.rows = make([][]Expr, len(r.rows))

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -16,6 +17,8 @@ import (
 type lowerer struct {
 	b *binder
 	p *builder
+	// working are the working tables of recursive queries, by their columns.
+	working map[string]*WorkingTable
 	// err is the first error; lowering goes on so that callers need not check each step.
 	err error
 }
@@ -147,6 +150,10 @@ func (l *lowerer) lower(r lrel, need idset) (Node, layout) {
 		return l.lowerJoin(r, need)
 	case *lAsOf:
 		return l.lowerAsOf(r, need)
+	case *lWorking:
+		return l.working[fmt.Sprint(r.ids)], r.ids
+	case *lRecursive:
+		return l.lowerRecursive(r)
 	case *lUnion:
 		ids := keep(r.ids, need)
 		if len(ids) == 0 {
@@ -480,6 +487,11 @@ func windowBelow(r lrel) (w *lWindow, p *lProject, f *lFilter) {
 }
 
 func (l *lowerer) lowerJoin(r *lJoin, need idset) (Node, layout) {
+	if r.typ == InnerJoin && !r.single && readsWorking(r.r) && !readsWorking(r.l) {
+		c := *r
+		c.l, c.r = r.r, r.l // so that an iteration flows through, and the other side is built once
+		r = &c
+	}
 	lset, rset := setOf(r.l.cols()...), setOf(r.r.cols()...)
 	type pair struct {
 		l, r     Expr

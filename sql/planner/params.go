@@ -132,6 +132,19 @@ func (b *paramBinder) rebuild(n Node) Node {
 			c.Left, c.Right, c.Residual = l, r, res
 			return &c
 		}
+	case *WorkingTable:
+	case *Recursive:
+		c := *n
+		c.Base, c.Term = b.node(n.Base), b.node(n.Term)
+		c.Static = make([]Node, len(n.Static))
+		changed := c.Base != n.Base || c.Term != n.Term
+		for i, s := range n.Static {
+			c.Static[i] = b.node(s)
+			changed = changed || c.Static[i] != s
+		}
+		if changed {
+			return &c
+		}
 	case *AsOfJoin:
 		l, r := b.node(n.Left), b.node(n.Right)
 		if l != n.Left || r != n.Right {

@@ -121,6 +121,10 @@ func (b *binder) pushDown(r lrel, conds []Expr) lrel {
 			c.in[i] = b.pushDown(in, mine)
 		}
 		return above(&c, stay)
+	case *lRecursive:
+		c := *r
+		c.base, c.term = b.pushDown(r.base, nil), b.pushDown(r.term, nil)
+		return above(&c, conds)
 	case *lAsOf:
 		// A condition on the right row decides after it was found: it must not choose another one.
 		down, stay := splitConds(conds, setOf(r.l.cols()...))

@@ -42,6 +42,9 @@ type cteScope struct {
 	name   string
 	cte    *ast.CTE
 	scope  *scope // where the body is bound
+	// body are the WITH queries that the body sees; recursive says that it may see itself.
+	body      *cteScope
+	recursive bool
 }
 
 func (s *cteScope) find(name string) *cteScope {
