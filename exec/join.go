@@ -30,6 +30,7 @@ type joinOp struct {
 	nullKey func(a *vec.Vec, i int, b *vec.Vec, j int) int
 
 	timed    bool
+	past     int64 // 1 where the times are window ends: nothing of an end comes at a watermark of that end
 	deferPad bool
 	semi     bool // left rows with a match
 	anti     bool // left rows without one
@@ -95,6 +96,9 @@ func (j *joinOp) Open(ctx *Context, out Output) error {
 		bound = &planner.IntervalBound{LeftTime: n.WindowEnd[0], RightTime: n.WindowEnd[1]}
 	}
 	j.timed = bound != nil
+	if n.Interval == nil && n.CloseEnd {
+		j.past = 1
+	}
 	j.half = (j.semi || j.anti) && len(n.Residual) == 0 && !j.timed && len(lk) > 0 && (!n.NullAware || len(lk) == 1)
 	if n.NullAware && !j.half && len(lk) > 0 {
 		j.nullKey = fn.Comparer(n.Left.Schema().Fields[lk[0]].Type)
@@ -228,11 +232,15 @@ func (j *joinOp) classify(s *joinSide, b *vec.Batch) error {
 		}
 		t := timeOf(v, i)
 		j.times[i] = t
-		if b.W == nil || t >= b.W[i] {
+		if b.W == nil {
+			continue
+		}
+		w := satAdd(b.W[i], j.past)
+		if t >= w {
 			continue
 		}
 		// A late row still meets the rows that are not final for it, and those to come.
-		if satAdd(max(t, b.W[i]), -o.shift) > satAdd(t, s.shift) && satAdd(t, s.shift) < s.final {
+		if satAdd(w, -o.shift) > satAdd(t, s.shift) && satAdd(t, s.shift) < s.final {
 			if err := reportLate(j.ctx, b, i, satAdd(t, s.shift)); err != nil {
 				return err
 			}
@@ -383,6 +391,9 @@ func (j *joinOp) effective(side int) vec.Time {
 func (j *joinOp) finalize() error {
 	for i, s := range j.sides {
 		w := j.effective(1 - i)
+		if w != vec.MinTime {
+			w = satAdd(w, j.past)
+		}
 		if w <= s.final {
 			continue
 		}

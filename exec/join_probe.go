@@ -106,7 +106,7 @@ func (j *joinOp) bounds(i int) (lo, hi vec.Time) {
 	if j.ctx.Continuous {
 		at = max(at, o.final)
 		if j.b.W != nil {
-			at = max(at, j.b.W[i])
+			at = max(at, satAdd(j.b.W[i], j.past))
 		}
 	}
 	return satAdd(at, -o.shift), satAdd(t, s.shift)

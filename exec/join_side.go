@@ -22,7 +22,7 @@ type joinSide struct {
 	// below t+shift can come: shift is Hi for the left side, -Lo for the right one.
 	timeCol int
 	shift   int64
-	// final is the other side's watermark: rows with t+shift < final are final.
+	// final is the other side's watermark (one more where times are window ends): rows with t+shift < final are final.
 	final   vec.Time
 	width   int64 // how much event time a bucket should span
 	buckets []*joinBucket

@@ -372,6 +372,38 @@ func TestJoinLateRows(t *testing.T) {
 	run.close()
 }
 
+// TestJoinWindowEnds: rows of a window are final when the watermark is at its end, those of a time only when it is beyond it.
+func TestJoinWindowEnds(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		l, r := newRowLeaf(false, types.Int8, types.Int8, types.Int8), newRowLeaf(false, types.Int8, types.Int8, types.Int8)
+		n := joinCase{typ: planner.LeftJoin, keys: 1, window: true}.node(l, r)
+		n.CloseEnd, n.OnClose = ends, true
+		run := newRowRun(t, true, 100, func() (Operator, error) { return newJoin(n) }, l, r)
+		row := func(k, end int64) []types.Datum { return []types.Datum{k, int64(0), end} }
+		run.add(change{0, row(1, 100), vec.Insert})
+		run.flush()
+		run.add(change{0, row(2, 110), vec.Insert})
+		run.flush()
+		run.advance(0, 100)
+		run.advance(1, 100)
+		run.flush()
+		want := ""
+		if ends {
+			want = "1,0,100,-,-,- x1"
+		}
+		if got := bagText(run.out.rows); got != want {
+			t.Errorf("ends %v: at the end %q, want %q", ends, got, want)
+		}
+		run.has = true
+		run.add(change{1, row(1, 100), vec.Insert}) // behind: of a window that has closed, or just in time
+		run.flush()
+		if got := run.ctx.Stats.LateRows; got != map[bool]int64{true: 1}[ends] {
+			t.Errorf("ends %v: %d late rows", ends, got)
+		}
+		run.close()
+	}
+}
+
 func TestJoinSequenceT54(t *testing.T) {
 	l, r := newRowLeaf(true, types.Int8, types.Int8, types.Int8), newRowLeaf(true, types.Int8, types.Int8, types.Int8)
 	n := joinCase{typ: planner.LeftJoin, keys: 1}.node(l, r)

@@ -23,7 +23,7 @@ func (p *builder) bounds(n *Join) {
 			continue
 		}
 		if n.WindowEnd == nil || lend {
-			n.WindowEnd = &[2]int{lk, rk}
+			n.WindowEnd, n.CloseEnd = &[2]int{lk, rk}, lend
 		}
 		n.props.Watermarks = append(n.props.Watermarks, lk)
 		if lend {

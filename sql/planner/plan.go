@@ -204,7 +204,9 @@ type Join struct {
 	// Interval, where not nil, bounds the right row's time by the left row's, so that the watermark frees state.
 	Interval *IntervalBound
 	// WindowEnd, where not nil, are columns (left, right) of window ends or times equated by the keys: rows whose window has closed are freed.
+	// CloseEnd says that they are ends, of which no row comes once W >= the end (a time may still come at W == the time).
 	WindowEnd *[2]int
+	CloseEnd  bool
 	// Single says of a left join that a second match is the error 21000 (scalar subquery).
 	Single bool
 	// OnClose says that a left or anti join sends a row without a match only when the watermark
