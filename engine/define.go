@@ -487,12 +487,11 @@ func (s *Session) createView(ctx context.Context, x *ast.CreateView) (string, er
 	}
 	old := s.e.Catalog().Get(schema, name)
 	replace := x.OrReplace && old != nil
-	if replace && (old.Kind != catalog.View || x.Materialized) {
-		if !x.Materialized {
-			return "", pgerr.New(pgerr.WrongObjectType, "\"%s\" is not a view", name).At(x.Name.Pos)
-		}
-		return "", pgerr.New(pgerr.FeatureNotSupported, "CREATE OR REPLACE MATERIALIZED VIEW of an existing relation is not supported yet").
-			WithHint("DROP it first.").At(x.Name.Pos)
+	switch {
+	case replace && !x.Materialized && old.Kind != catalog.View:
+		return "", pgerr.New(pgerr.WrongObjectType, "\"%s\" is not a view", name).At(x.Name.Pos)
+	case replace && x.Materialized && old.Kind != catalog.MatView:
+		return "", pgerr.New(pgerr.WrongObjectType, "\"%s\" is not a materialized view", name).At(x.Name.Pos)
 	}
 	if !replace {
 		if skip, err := s.taken(schema, name, x.IfNotExists, x.Name.Pos); skip || err != nil {
@@ -501,6 +500,10 @@ func (s *Session) createView(ctx context.Context, x *ast.CreateView) (string, er
 	}
 	for _, o := range x.Options {
 		return "", pgerr.New(pgerr.InvalidParameterValue, "unrecognized option \"%s\"", o.Name).At(o.Pos)
+	}
+	if x.Query.Emit != nil && !x.Materialized {
+		return "", pgerr.New(pgerr.FeatureNotSupported, "a view that is not materialized cannot carry EMIT").
+			WithHint("Use CREATE MATERIALIZED VIEW, or write EMIT in the query that reads the view.").At(x.Query.Emit.Pos)
 	}
 	q, err := planner.PlanView(x.Query, s.planOptions(nil, x.Text))
 	if err != nil {
@@ -521,7 +524,10 @@ func (s *Session) createView(ctx context.Context, x *ast.CreateView) (string, er
 		return "", err
 	}
 	if x.Materialized {
-		return tag, s.createMatView(ctx, x, rel, q)
+		if !replace {
+			old = nil
+		}
+		return tag, s.createMatView(ctx, x, rel, q, old)
 	}
 	s.e.write.Lock()
 	defer s.e.write.Unlock()
@@ -560,11 +566,21 @@ func replaceable(old, rel *catalog.Relation) error {
 // longFill is how long the filling of a view takes before its end is worth a notice, in microseconds.
 const longFill = 1e6
 
-// createMatView fills a view aside, lets it catch up with the present, and publishes it in one epoch with its job.
-func (s *Session) createMatView(ctx context.Context, x *ast.CreateView, rel *catalog.Relation, q *planner.Query) error {
+// createMatView fills a view aside, lets it catch up with the present, and publishes it in one epoch with its job. It takes
+// the place of old, if that is given, which is read until then.
+func (s *Session) createMatView(ctx context.Context, x *ast.CreateView, rel *catalog.Relation, q *planner.Query, old *catalog.Relation) error {
+	var r *relation
 	s.e.write.Lock()
-	r := s.e.register(rel)
+	if old == nil {
+		r = s.e.register(rel)
+	} else {
+		rel.OID, rel.TypeOID, rel.Comment = old.OID, old.TypeOID, old.Comment
+		r = newRelation(rel)
+	}
 	s.e.write.Unlock()
+	if err := s.replaceableMatView(old, q, x.Name.Pos); err != nil {
+		return err
+	}
 	j, err := s.startJob(ctx, r, q.Root, false)
 	if err != nil {
 		return err
@@ -578,11 +594,50 @@ func (s *Session) createMatView(ctx context.Context, x *ast.CreateView, rel *cat
 	c := s.e.coord
 	c.step.Lock()
 	defer c.step.Unlock()
-	if skip, err := s.taken(rel.Schema, rel.Name, x.IfNotExists, x.Name.Pos); skip || err != nil {
+	if old == nil {
+		if skip, err := s.taken(rel.Schema, rel.Name, x.IfNotExists, x.Name.Pos); skip || err != nil {
+			j.close()
+			return err
+		}
+		return s.e.publishJob(j, &catalogChange{Put: []*catalog.Relation{rel}})
+	}
+	if err := s.replaceableMatView(old, q, x.Name.Pos); err != nil {
 		j.close()
 		return err
 	}
-	return s.e.publishJob(j, &catalogChange{Put: []*catalog.Relation{rel}})
+	if err := s.e.publishJob(j, &catalogChange{Put: []*catalog.Relation{rel}}); err != nil {
+		return err
+	}
+	c.jobs = slices.DeleteFunc(c.jobs, func(k *job) bool {
+		if k == j || k.rel.rel.OID != rel.OID {
+			return false
+		}
+		k.close()
+		return true
+	})
+	s.e.failReaders(rel.OID, pgerr.New(pgerr.ObjectNotInPrerequisiteState, "materialized view \"%s\" has been replaced", rel.Name).
+		WithHint("Run the query again."))
+	return nil
+}
+
+// replaceableMatView checks that nothing was planned against a view that is to be replaced: the new one may take rows
+// back where the old one did not, or have other columns.
+func (s *Session) replaceableMatView(old *catalog.Relation, q *planner.Query, pos int) error {
+	if old == nil {
+		return nil
+	}
+	cat := s.e.Catalog()
+	if cat.ByOID(old.OID) == nil {
+		return pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", old.Name).At(pos)
+	}
+	if slices.Contains(q.Depends, old.OID) {
+		return pgerr.New(pgerr.InvalidObjectDefinition, "materialized view \"%s\" cannot read itself", old.Name).At(pos)
+	}
+	if deps, detail := dependents(cat, []*catalog.Relation{old}); len(deps) > 0 {
+		return pgerr.New(pgerr.DependentObjectsStillExist, "cannot replace materialized view %s because other objects depend on it", old.Name).
+			WithDetail("%s", strings.Join(detail, "\n")).WithHint("DROP ... CASCADE it, and create all of them again.").At(pos)
+	}
+	return nil
 }
 
 // startJob opens the job of a view and fills the view's table. again says that the view was filled before the engine

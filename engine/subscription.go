@@ -159,6 +159,27 @@ func (s *subscription) close() {
 	s.snaps = nil
 }
 
+// failReaders ends the continuous queries that read a relation.
+func (e *Engine) failReaders(oid uint32, err error) {
+	e.cut.Lock()
+	defer e.cut.Unlock()
+	for s := range e.subs {
+		if !s.oids[oid] {
+			continue
+		}
+		s.mu.Lock()
+		if s.failed == nil && !s.closed {
+			s.failed = err
+			s.dropQueue()
+		}
+		s.mu.Unlock()
+		select {
+		case s.notify <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // unsubscribe takes s out of the engine and frees it.
 func (e *Engine) unsubscribe(s *subscription) {
 	e.cut.Lock()
