@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"fmt"
 	"testing"
 
 	"streamsql/internal/fn"
@@ -123,5 +124,51 @@ func benchOverStream(b *testing.B, change int) {
 				perRow(b, rows)
 			}
 		})
+	}
+}
+
+// BenchmarkTopNChange changes one row a tick of a partition of a million: the time must not grow with the partition.
+func BenchmarkTopNChange(b *testing.B) {
+	for _, rows := range []int64{10_000, 1_000_000} {
+		for _, ties := range []bool{false, true} {
+			name := map[bool]string{false: "", true: " with ties"}[ties]
+			b.Run(fmt.Sprint(rows, " rows", name), func(b *testing.B) {
+				leaf := newRowLeaf(true, types.Int8, types.Int8)
+				n := &planner.TopN{Input: leaf, Limit: 10, Keys: []planner.SortKey{{Col: 0, Desc: true}}, WithTies: ties}
+				n.Describe(leaf.Schema(), planner.Props{Retracts: true})
+				alloc := vec.NewPool()
+				op, _ := newTopN(n)
+				if err := op.Open(&Context{Alloc: alloc, Fn: &fn.Ctx{Alloc: alloc}, Continuous: true}, &rowCount{}); err != nil {
+					b.Fatal(err)
+				}
+				defer op.Close()
+				push := func(from, n int64, op1 vec.Op) {
+					for n > 0 {
+						k := min(n, vec.MaxRows)
+						bld := vec.NewBuilder(alloc, leaf.Schema())
+						for i := range k {
+							bld.AppendDatums([]types.Datum{(from + i) * 7919 % rows, from + i}, op1)
+						}
+						x := bld.Finish()
+						bld.Release()
+						if err := op.Push(0, x); err != nil {
+							b.Fatal(err)
+						}
+						x.Release()
+						from, n = from+k, n-k
+					}
+					if err := op.Tick(Tick{}); err != nil {
+						b.Fatal(err)
+					}
+				}
+				push(0, rows, vec.Insert)
+				i := int64(0)
+				for b.Loop() {
+					push(i%rows, 1, vec.Delete)
+					push(i%rows, 1, vec.Insert)
+					i++
+				}
+			})
+		}
 	}
 }
