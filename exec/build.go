@@ -151,6 +151,8 @@ func newOperator(n planner.Node) (Operator, error) {
 		return newJoin(n)
 	case *planner.AsOfJoin:
 		return newAsofJoin(n)
+	case *planner.LookupJoin:
+		return newLookupJoin(n)
 	case *planner.Recursive:
 		return newRecursive(n)
 	case *planner.Union:

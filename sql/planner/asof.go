@@ -162,10 +162,13 @@ func (b *binder) temporalJoin(l, r lrel, rs *scope, at Expr, outer bool, on []Ex
 	return j, nil
 }
 
-// lowerAsOf needs the whole right row, as it decides between rows of one time.
+// lowerAsOf lowers an ASOF join, which needs the whole right row, as it decides between rows of one time, or a lookup join.
 func (l *lowerer) lowerAsOf(r *lAsOf, need idset) (Node, layout) {
 	var litems, ritems []projItem
 	lneed, rneed := idset{}, setOf(r.r.cols()...)
+	if r.op == "" {
+		rneed = within(need, rneed, nil)
+	}
 	for _, id := range r.l.cols() {
 		if need[id] {
 			lneed[id] = true
@@ -187,10 +190,21 @@ func (l *lowerer) lowerAsOf(r *lAsOf, need idset) (Node, layout) {
 		lk = append(lk, key(r.lkeys[i], &litems, lneed))
 		rk = append(rk, key(r.rkeys[i], &ritems, rneed))
 	}
-	lt, rt := key(r.ltime, &litems, lneed), key(r.rtime, &ritems, rneed)
+	var lt, rt int
+	if r.op != "" {
+		lt, rt = key(r.ltime, &litems, lneed), key(r.rtime, &ritems, rneed)
+	}
 	ln, ly := l.lower(extend(r.l, litems, l.b), lneed)
 	ln, ly = l.trim(ln, ly, lneed)
 	rn, ry := l.lower(extend(r.r, ritems, l.b), rneed)
+	if r.op == "" {
+		rn, ry = l.trim(rn, ry, rneed)
+		j := LookupJoin{Left: ln, Right: rn, LeftKeys: l.positions(lk, ly), RightKeys: l.positions(rk, ry), Outer: r.outer}
+		if slices.Contains(r.nullSafe, true) {
+			j.NullSafe = r.nullSafe
+		}
+		return l.p.lookup(j), append(slices.Clone(ly), ry...)
+	}
 	// The columns in the order of FROM: they break ties.
 	rids := slices.Clone(r.r.cols())
 	for _, it := range ritems {

@@ -68,6 +68,8 @@ func flowOf(n Node) *base {
 		return &n.base
 	case *AsOfJoin:
 		return &n.base
+	case *LookupJoin:
+		return &n.base
 	case *Recursive:
 		return &n.base
 	case *WorkingTable:

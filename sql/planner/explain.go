@@ -277,6 +277,8 @@ func (e *explainer) describe(n Node) (string, []string) {
 		return title, lines
 	case *AsOfJoin:
 		return e.asOf(n)
+	case *LookupJoin:
+		return e.lookup(n)
 	case *WorkingTable:
 		return "WorkTable Scan", nil
 	case *Recursive:

@@ -120,7 +120,7 @@ type lJoin struct {
 	notIn bool
 }
 
-// lAsOf is an ASOF join, or a temporal one.
+// lAsOf is an ASOF join, or a temporal one; without op, a lookup join, which has no times.
 type lAsOf struct {
 	l, r         lrel
 	lkeys, rkeys []Expr
@@ -315,7 +315,11 @@ func (r *lWindow) exprs() []Expr { return nil }
 func (r *lAgg) exprs() []Expr    { return nil }
 func (r *lJoin) exprs() []Expr   { return r.on }
 func (r *lAsOf) exprs() []Expr {
-	return append(append(append([]Expr{}, r.lkeys...), r.rkeys...), r.ltime, r.rtime)
+	out := append(append([]Expr{}, r.lkeys...), r.rkeys...)
+	if r.op != "" {
+		out = append(out, r.ltime, r.rtime)
+	}
+	return out
 }
 func (r *lUnion) exprs() []Expr { return nil }
 func (r *lSetOp) exprs() []Expr { return nil }
@@ -395,7 +399,9 @@ func withInputs(r lrel, in []lrel, f func(Expr) Expr) lrel {
 	case *lAsOf:
 		c := *r
 		c.l, c.r, c.lkeys, c.rkeys = in[0], in[1], list(r.lkeys), list(r.rkeys)
-		c.ltime, c.rtime = f(r.ltime), f(r.rtime)
+		if r.op != "" {
+			c.ltime, c.rtime = f(r.ltime), f(r.rtime)
+		}
 		return &c
 	case *lUnion:
 		c := *r

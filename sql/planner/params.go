@@ -145,6 +145,13 @@ func (b *paramBinder) rebuild(n Node) Node {
 		if changed {
 			return &c
 		}
+	case *LookupJoin:
+		l, r := b.node(n.Left), b.node(n.Right)
+		if l != n.Left || r != n.Right {
+			c := *n
+			c.Left, c.Right = l, r
+			return &c
+		}
 	case *AsOfJoin:
 		l, r := b.node(n.Left), b.node(n.Right)
 		if l != n.Left || r != n.Right {
