@@ -51,13 +51,13 @@ func TestClosingFreesState(t *testing.T) {
 			}
 			run := newRowRun(t, true, 100, mk, leaf)
 			sent := 0
-			for i := range int64(20_000) {
+			for i := range int64(6_000) {
 				end := (i/10 + 1) * 10 * second
 				run.add(change{0, []types.Datum{i * second, end, i, int32(3)}, vec.Insert})
 				run.flush()
 				run.advance(0, i*second)
 				run.step()
-				if i%5000 == 4999 {
+				if i%1500 == 1499 {
 					run.restart()
 				}
 				var at sizes
@@ -74,7 +74,7 @@ func TestClosingFreesState(t *testing.T) {
 				}
 				sent = len(run.out.log)
 			}
-			if sent < 19_000 {
+			if sent < 5_700 {
 				t.Fatalf("%d rows have come out", sent)
 			}
 			run.close()

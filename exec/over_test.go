@@ -351,7 +351,7 @@ func TestOver(t *testing.T) { testOver(t, 100, 10, 12) }
 func TestOverChunks(t *testing.T) {
 	defer func(n int) { overChunkRows = n }(overChunkRows)
 	overChunkRows = 4
-	testOver(t, 150, 120, 15)
+	testOver(t, 80, 120, 15)
 }
 
 func testOver(t *testing.T, seeds int64, first, steps int) {
