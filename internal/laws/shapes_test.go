@@ -177,6 +177,9 @@ var shapes = []shape{
 	{name: "group of interval left", sql: `SELECT e.k, count(*) AS c, count(f.v) AS d FROM e LEFT JOIN f ON e.k = f.k AND f.ts BETWEEN e.ts - INTERVAL '2 seconds' AND e.ts + INTERVAL '3 seconds' GROUP BY e.k`},
 	{name: "windows and table", sql: `SELECT a.window_end, a.k, a.c, u.w FROM (SELECT window_start, window_end, k, count(*) AS c FROM {tumble e 10} w GROUP BY window_start, window_end, k) a LEFT JOIN u ON a.k = u.k`},
 
+	{name: "left with subqueries", sql: `SELECT t.id, u.w FROM t LEFT JOIN u ON t.k = u.k AND t.v IN (SELECT v FROM q) AND EXISTS (SELECT 1 FROM q WHERE q.v = u.w)`},
+	{name: "full with subquery", sql: `SELECT t.id, u.k, u.w FROM t FULL JOIN u ON t.k = u.k AND u.w > (SELECT count(*) FROM q WHERE q.k = t.k)`},
+
 	// The nearest row in time.
 	{name: "asof", sql: `SELECT e.ts, e.k, e.v, f.ts AS fts, f.v AS fv FROM e ASOF JOIN f ON e.k = f.k AND e.ts >= f.ts`, close: true, loose: true,
 		pg: `SELECT e.ts, e.k, e.v, f.ts AS fts, f.v AS fv FROM e, LATERAL (SELECT * FROM f WHERE e.k = f.k AND e.ts >= f.ts ORDER BY ts DESC, k, v, x, n LIMIT 1) f`},

@@ -259,7 +259,12 @@ func (b *binder) apply(l, r lrel, typ JoinType, on []Expr) (lrel, error) {
 	for i, e := range on {
 		if hasSubquery(e) {
 			if typ != InnerJoin {
-				return nil, notSupported("a subquery in the condition of an outer join", 0).WithHint("Compute it in a subquery in FROM.")
+				var err error
+				on = slices.Clone(on)
+				if l, r, on[i], err = b.unnestSides(l, r, e); err != nil {
+					return nil, err
+				}
+				continue
 			}
 			rest := append(slices.Clone(on[:i]), on[i+1:]...)
 			out, err := b.apply(l, r, typ, rest)
@@ -270,6 +275,33 @@ func (b *binder) apply(l, r lrel, typ JoinType, on []Expr) (lrel, error) {
 		}
 	}
 	return b.applyJoin(l, r, typ, on, false)
+}
+
+// unnestSides joins each subquery of the condition of an outer join to the side that it depends on: the condition is over its value then.
+func (b *binder) unnestSides(l, r lrel, e Expr) (lrel, lrel, Expr, error) {
+	var failed error
+	out := mapExpr(e, func(x Expr) Expr {
+		s, ok := x.(*subquery)
+		if !ok || failed != nil {
+			return x
+		}
+		uses := freeCols(s.rel)
+		uses.union(refs(s.test...))
+		var y Expr
+		switch {
+		case !uses.intersects(setOf(r.cols()...)):
+			l, y, failed = b.unnestOne(l, s)
+		case !uses.intersects(setOf(l.cols()...)):
+			r, y, failed = b.unnestOne(r, s)
+		default:
+			failed = notSupported("a subquery over both sides in the condition of an outer join", s.pos).WithHint("Compute it in a subquery in FROM.")
+		}
+		return y
+	})
+	if failed != nil {
+		return nil, nil, nil, failed
+	}
+	return l, r, b.simplify(out), nil
 }
 
 // atMostOne reports whether r has at most one row.
