@@ -129,3 +129,33 @@ func TestLateErrorEndsQuery(t *testing.T) {
 	}
 	expect(t, s, `SELECT count(*) FROM sys.late`, "0")
 }
+
+// TestJobsWhileFilling: sys.jobs shows how far the filling of a view is.
+func TestJobsWhileFilling(t *testing.T) {
+	e, s := open(t)
+	run(t, s, `CREATE SOURCE n WITH (connector = 'nexmark', table = 'bid', events = '4000000')`)
+	filled := make(chan error, 1)
+	go func() {
+		o, err := e.NewSession(SessionOptions{})
+		if err == nil {
+			defer o.Close()
+			_, err = tryRun(o, `CREATE MATERIALIZED VIEW m AS SELECT count(*) AS n FROM n`)
+		}
+		filled <- err
+	}()
+	seen := false
+	for {
+		select {
+		case err := <-filled:
+			if err != nil || !seen {
+				t.Fatalf("%v, seen while it was filled: %v", err, seen)
+			}
+			expect(t, s, `SELECT relation, state, rows_read = (SELECT n FROM m), changes FROM sys.jobs`, "m|finished|t|1")
+			return
+		default:
+		}
+		if rows := run(t, s, `SELECT relation FROM sys.jobs WHERE state = 'filling' AND rows_read > 0`); len(rows) == 1 && rows[0] == "m" {
+			seen = true
+		}
+	}
+}
