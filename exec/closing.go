@@ -45,7 +45,7 @@ func newCloseQueue(ctx *Context, c *planner.Closing) *closeQueue {
 	return &closeQueue{close: c, hold: c.Hold, ids: map[vec.Time][]uint32{}}
 }
 
-// ends gives, for each of the n rows of cols, the watermark at which it is final, but for the hold; NULL and infinity never are.
+// endsOf gives, for each of the n rows of cols, the watermark at which it is final, but for the hold; NULL and infinity never are.
 func (q *closeQueue) endsOf(cols []vec.Vec, n int) []vec.Time {
 	if cap(q.times) < n {
 		q.times = make([]vec.Time, max(n, vec.MaxRows))
