@@ -80,11 +80,11 @@ func shareKeys(n planner.Node) [][]int {
 			}
 			return one(cols)
 		}
-		// Keys that stand for windows are the same for most rows of a batch.
-		cols := slices.Clone(n.Keys)
-		if n.CloseKey >= 0 && len(cols) > 1 {
-			cols = slices.Delete(cols, n.CloseKey, n.CloseKey+1)
-		}
+		// Rows that were made of one row, for its windows, stay together: whether it is late is decided of all of them.
+		windows := windowColumns(n.Input)
+		cols := slices.DeleteFunc(slices.Clone(n.Keys), func(c int) bool {
+			return slices.Contains(windows, c) || n.CloseKey >= 0 && c == n.Keys[n.CloseKey]
+		})
 		return one(cols)
 	case *planner.WindowTVF:
 		return one(n.PartitionBy)
@@ -119,6 +119,25 @@ func shareKeys(n planner.Node) [][]int {
 		return one(n.Partition)
 	}
 	return nil
+}
+
+// windowColumns gives the columns of a node that are those of a window function.
+func windowColumns(n planner.Node) (cols []int) {
+	switch n := n.(type) {
+	case *planner.WindowTVF:
+		last := n.Schema().Len()
+		return []int{last - 3, last - 2, last - 1}
+	case *planner.Calc:
+		in := windowColumns(n.Input)
+		for i, e := range n.Exprs {
+			if c, ok := e.(*planner.Column); ok && slices.Contains(in, c.Index) {
+				cols = append(cols, i)
+			}
+		}
+	case *planner.Watermark:
+		return windowColumns(n.Input)
+	}
+	return cols
 }
 
 // newParallel makes n copies of the operator of a node, or one operator alone where it cannot be shared out.

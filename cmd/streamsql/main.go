@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 
 	"streamsql/engine"
 	"streamsql/internal/bench"
@@ -112,7 +113,7 @@ func parse(f *flag.FlagSet, args []string, n int) (operands []string, code int, 
 
 // open starts an engine. log may be nil.
 func open(dataDir string, log *slog.Logger, io streams) (*engine.Engine, bool) {
-	e, err := engine.Open(engine.Options{DataDir: dataDir, Log: log})
+	e, err := engine.Open(engine.Options{DataDir: dataDir, Log: log, Parallel: runtime.GOMAXPROCS(0)})
 	if err != nil {
 		printError(io.err, "", "", err)
 		return nil, false

@@ -24,9 +24,11 @@ const testdata = "../../testdata"
 type mode struct {
 	name string
 	rows int // of a batch; 0 is the default
+	// copies is how many copies of each operator share its work
+	copies int
 }
 
-var modes = []mode{{"plain", 0}, {"batch1", 1}, {"batch3", 3}}
+var modes = []mode{{"plain", 0, 1}, {"batch1", 1, 1}, {"batch3", 3, 1}, {"parallel", 0, 3}}
 
 func scripts(t *testing.T) []*script {
 	t.Helper()
@@ -66,7 +68,7 @@ func TestScripts(t *testing.T) {
 
 func runScript(t *testing.T, s *script, m mode) {
 	alloc := memory.NewCheckedAllocator(memory.NewGoAllocator())
-	e, err := engine.Open(engine.Options{Alloc: alloc, BatchRows: m.rows})
+	e, err := engine.Open(engine.Options{Alloc: alloc, BatchRows: m.rows, Parallel: m.copies})
 	if err != nil {
 		t.Fatal(err)
 	}
