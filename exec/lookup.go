@@ -22,7 +22,6 @@ type lookupJoin struct {
 	held   []*vec.Batch
 	mark   Mark
 	passed Mark
-	hasW   bool
 
 	retracts bool
 	sent     groupTable   // the left rows that something was sent of
