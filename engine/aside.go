@@ -138,7 +138,12 @@ func (e *Engine) insertAside(r asideRows) error {
 	if err != nil || k == nil {
 		return err
 	}
-	return <-k.done
+	select {
+	case err := <-k.done:
+		return err
+	case <-e.stopping: // the coordinator may have taken its last commit
+		return pgerr.New(pgerr.AdminShutdown, "terminating connection due to administrator command")
+	}
 }
 
 // asideRelation finds the relation that rows of columns fields are put into, or makes a table of those columns. cols says

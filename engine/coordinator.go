@@ -229,8 +229,12 @@ func (c *coordinator) dropJob(oid uint32) {
 	})
 }
 
-// close frees all jobs. No step may run any more.
+// close frees all jobs, and commits that came too late for the last step. No step may run any more.
 func (c *coordinator) close() {
+	for k := c.take(); k != nil; k = c.take() {
+		k.release()
+		k.done <- pgerr.New(pgerr.AdminShutdown, "terminating connection due to administrator command")
+	}
 	for _, j := range c.jobs {
 		j.close()
 	}

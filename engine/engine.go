@@ -80,6 +80,7 @@ type Engine struct {
 	ingests   map[uint32]*ingest // under write
 	closed    atomic.Bool
 	stop      context.CancelFunc
+	stopping  <-chan struct{} // closed by stop
 	running   sync.WaitGroup
 }
 
@@ -135,7 +136,7 @@ func Open(o Options) (*Engine, error) {
 		}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	e.stop = cancel
+	e.stop, e.stopping = cancel, ctx.Done()
 	e.coord = newCoordinator(e)
 	e.asides = newAsideWriter(e)
 	e.running.Add(2)
