@@ -506,6 +506,12 @@ func (s *Session) createView(ctx context.Context, x *ast.CreateView) (string, er
 			WithHint("Use CREATE MATERIALIZED VIEW, or write EMIT in the query that reads the view.").At(x.Query.Emit.Pos)
 	}
 	q, err := planner.PlanView(x.Query, s.planOptions(nil, x.Text))
+	if err != nil && !x.Materialized && pgerr.Code(err) == pgerr.FeatureNotSupported {
+		// What cannot be continuous (WITH RECURSIVE) may still be read.
+		if snapshot, e := planner.PlanQuery(x.Query, s.planOptions(nil, x.Text)); e == nil {
+			q, err = snapshot, nil
+		}
+	}
 	if err != nil {
 		return "", err
 	}

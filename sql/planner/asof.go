@@ -228,6 +228,7 @@ func (p *builder) asOf(j AsOfJoin) Node {
 		n.props.Bounded = l.props.Bounded && r.props.Bounded
 		n.props.Keys = slices.Clone(l.props.Keys) // a left row joins one row at the most
 		n.finals = l.finals || r.finals
+		n.held = l.held && r.held
 		n.freeLate = l.freeLate && r.freeLate
 		if !p.continuous {
 			return n

@@ -92,7 +92,7 @@ func flowOf(n Node) *base {
 
 func inherit(in Node, schema *vec.Schema) base {
 	f := flowOf(in)
-	b := base{schema: schema, freeLate: f.freeLate, ends: slices.Clone(f.ends), finals: f.finals, session: f.session}
+	b := base{schema: schema, freeLate: f.freeLate, ends: slices.Clone(f.ends), finals: f.finals, held: f.held, session: f.session}
 	b.props = Props{Retracts: f.props.Retracts, Bounded: f.props.Bounded,
 		Keys: slices.Clone(f.props.Keys), Watermarks: slices.Clone(f.props.Watermarks)}
 	return b
@@ -392,12 +392,14 @@ func (p *builder) aggregate(in Node, keys []int, win *window.Spec, timeCol int, 
 			n.FreeLate = false
 		}
 		if n.FreeLate {
-			n.Hold, n.Lateness = p.hold, p.late
+			n.Hold, n.Lateness = p.holdOver(f), p.late
+			n.held = n.held || n.Hold > 0
 		}
 		if p.onClose && final {
 			n.OnClose = true
 			n.finals = true
-			n.Hold, n.Lateness = p.hold, p.late
+			n.Hold, n.Lateness = p.holdOver(f), p.late
+			n.held = n.held || n.Hold > 0
 			n.props.Retracts = p.late > 0
 		} else if !n.FreeLate {
 			// Nothing is final over kept rows: any group may still change.
@@ -405,6 +407,14 @@ func (p *builder) aggregate(in Node, keys []int, win *window.Spec, timeCol int, 
 		}
 		return n
 	})
+}
+
+// holdOver gives how long what closes above f waits: nothing where all of f has waited already.
+func (p *builder) holdOver(f *base) int64 {
+	if f.held {
+		return 0
+	}
+	return p.hold
 }
 
 func (p *builder) join(j Join) Node {
@@ -421,6 +431,7 @@ func (p *builder) join(j Join) Node {
 		n.schema = &vec.Schema{Fields: fields}
 		n.props.Bounded = l.props.Bounded && r.props.Bounded
 		n.finals = l.finals || r.finals
+		n.held = l.held && r.held
 		n.freeLate = l.freeLate && r.freeLate
 		if p.continuous {
 			p.bounds(n)
@@ -486,12 +497,13 @@ func (p *builder) union(in []Node, fields []vec.Field) Node {
 		n := &Union{In: in}
 		n.schema = &vec.Schema{Fields: fields}
 		n.props.Bounded = true
-		n.freeLate, n.finals = true, false
+		n.freeLate, n.finals, n.held = true, false, true
 		for i, x := range in {
 			f := flowOf(x)
 			n.props.Retracts = n.props.Retracts || f.props.Retracts
 			n.props.Bounded = n.props.Bounded && f.props.Bounded
 			n.finals = n.finals || f.finals
+			n.held = n.held && f.held
 			if i == 0 {
 				n.props.Watermarks, n.ends = slices.Clone(f.props.Watermarks), slices.Clone(f.ends)
 				n.freeLate = f.freeLate

@@ -127,9 +127,8 @@ func (p *builder) closing(out *base, in Node, partition []int, keys []SortKey, c
 	if c.OnClose {
 		out.finals = true
 		out.props.Retracts = false
-		if !f.finals {
-			c.Hold = p.hold
-		}
+		c.Hold = p.holdOver(f)
+		out.held = out.held || c.Hold > 0
 	}
 	if !c.FreeLate {
 		return c // nothing is final over kept rows

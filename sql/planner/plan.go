@@ -42,6 +42,8 @@ type base struct {
 	freeLate bool
 	// finals says that the node, or one below it, gives final results at a watermark.
 	finals bool
+	// held says that the watermark has been held back for WITH DELAY at the node or below: once is enough.
+	held bool
 	// session is the key of a node whose rows are sessions, nil if not all of its columns are there. A session that
 	// grows is another one: its start or end alone is unique at any moment, but does not identify it over time.
 	session []int
