@@ -21,6 +21,7 @@ type emit struct {
 	out  Output
 
 	held  []*vec.Batch // of this tick
+	now   changes      // of this tick, where they are sent at once
 	pend  changes      // of earlier ticks, waiting for a timer
 	when  timing       // nil: everything is sent at each tick
 	ts    vec.Time     // the last _ts
@@ -89,7 +90,8 @@ func (e *emit) prefix() int {
 
 func (e *emit) Open(ctx *Context, out Output) error {
 	e.ctx, e.out = ctx, out
-	e.pend.init(ctx.Alloc, e.in)
+	e.now.init(ctx.Alloc, e.in)
+	e.pend.init(ctx.Alloc, e.waits())
 	e.net.init(ctx.Alloc, e.in)
 	if p, ok := e.when.(*periodTiming); ok {
 		p.content.init(ctx.Alloc, e.in)
@@ -217,10 +219,10 @@ func (e *emit) sendHeld(ts vec.Time) error {
 		return nil
 	}
 	for _, b := range e.held {
-		e.pend.add(b)
+		e.now.add(b)
 	}
-	defer e.pend.clear()
-	return e.sendNet(&e.pend, ts)
+	defer e.now.clear()
+	return e.sendNet(&e.now, ts)
 }
 
 // sendNet sends the net effect of c.
@@ -283,6 +285,7 @@ func (e *emit) Restore(r *state.Reader) error {
 
 func (e *emit) Close() error {
 	e.drop()
+	e.now.close()
 	e.pend.close()
 	e.net.close()
 	if e.when != nil {

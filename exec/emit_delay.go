@@ -44,6 +44,15 @@ func newDelayTiming(s *planner.EmitSpec) *delayTiming {
 	return &delayTiming{delay: s.Delay, closes: s.Trigger == ast.EmitAfterDelayAndClose, w: vec.MinTime, soon: vec.MaxTime}
 }
 
+// waits gives the columns of what waits for a timer: those that are sent, and the hidden ones of the timer's key.
+func (e *emit) waits() *vec.Schema {
+	n := e.in.Len()
+	for _, c := range e.spec.TimerKey {
+		n = max(n, c+1)
+	}
+	return &vec.Schema{Fields: e.n.Input.Schema().Fields[:n]}
+}
+
 // key gives the columns that identify a row: all of them where no key is known.
 func (e *emit) key() []int {
 	if e.spec.Key != nil {
@@ -62,11 +71,14 @@ func (d *delayTiming) arm(e *emit, at int, set func(row int) delaySlot) {
 	if n == 0 {
 		return
 	}
-	key := e.key()
+	key := e.spec.TimerKey
+	if key == nil {
+		key = e.key()
+	}
 	if d.keys == nil {
 		ts := make([]types.T, len(key))
 		for i, c := range key {
-			ts[i] = e.in.Fields[c].Type
+			ts[i] = e.pend.in.Fields[c].Type
 		}
 		d.keys = newGroups(e.ctx.Alloc, ts)
 		d.cols = make([]vec.Vec, len(key))
@@ -75,7 +87,7 @@ func (d *delayTiming) arm(e *emit, at int, set func(row int) delaySlot) {
 		}
 	}
 	for i, c := range key {
-		d.cols[i].Reset(e.in.Fields[c].Type.Kind(), 0)
+		d.cols[i].Reset(e.pend.in.Fields[c].Type.Kind(), 0)
 		d.cols[i].AppendRange(&e.pend.cols[c], at, e.pend.len())
 	}
 	d.ids = slices.Grow(d.ids[:0], n)[:n]
@@ -248,7 +260,7 @@ func (d *delayTiming) compact(e *emit) {
 		return
 	}
 	var kept changes
-	kept.init(e.ctx.Alloc, e.in)
+	kept.init(e.ctx.Alloc, e.pend.in)
 	var sel []int32
 	var slots []delaySlot
 	for r := range e.pend.len() {

@@ -107,14 +107,14 @@ func closeIDs(r lrel) idset {
 	return out
 }
 
-// setCloseColumn tells EMIT AFTER DELAY AND AFTER WATERMARK which column of root holds the close, and where it is hidden, at its end.
-func setCloseColumn(s *EmitSpec, root Node, col, hidden int, e *ast.Emit) error {
+// setCloseColumn tells EMIT AFTER DELAY AND AFTER WATERMARK which column of root holds the close, and .
+func setCloseColumn(s *EmitSpec, root Node, col int, e *ast.Emit) error {
 	f := flowOf(root)
 	if col < 0 || !slices.Contains(f.props.Watermarks, col) {
 		return pgerr.New(pgerr.FeatureNotSupported, "EMIT AFTER DELAY AND AFTER WATERMARK: no column of the result tells when its windows close").
 			WithHint("GROUP BY the window_end of a window function over the watermarked column, or use EMIT AFTER DELAY.").At(e.Pos)
 	}
-	s.CloseCol, s.CloseEnd, s.Hidden = col, slices.Contains(f.ends, col), hidden
+	s.CloseCol, s.CloseEnd = col, slices.Contains(f.ends, col)
 	s.CloseLead = max(s.Lateness-s.Hold, 0)
 	return nil
 }

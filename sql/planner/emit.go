@@ -70,8 +70,8 @@ func (b *binder) emitSpec(e *ast.Emit) (EmitSpec, error) {
 	return s, nil
 }
 
-// emit puts the Emit node on top, after checking that the plan can give what it promises.
-func (b *binder) emit(p *builder, root Node, q *Query, e *ast.Emit, s EmitSpec) (Node, error) {
+// emit puts the Emit node on top, after checking that the plan can give what it promises. timerCols are for setTimerKey.
+func (b *binder) emit(root Node, q *Query, e *ast.Emit, s EmitSpec, timerCols []int) (Node, error) {
 	f := flowOf(root)
 	if s.Trigger == ast.EmitOnClose {
 		if err := b.checkClose(root, e, s); err != nil {
@@ -132,6 +132,9 @@ func (b *binder) emit(p *builder, root Node, q *Query, e *ast.Emit, s EmitSpec) 
 			return nil, pgerr.New(pgerr.FeatureNotSupported, "%s needs a key, and the query proves none", what).
 				WithHint("GROUP BY the key and select it, select the primary key of a table, or use EMIT CHANGES.").At(pos)
 		}
+	}
+	if s.Trigger == ast.EmitAfterDelay || s.Trigger == ast.EmitAfterDelayAndClose {
+		setTimerKey(&s, root, timerCols)
 	}
 	if b.o.view {
 		return b.foldEmit(root, q, e, s)

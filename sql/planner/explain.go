@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"streamsql/catalog"
@@ -382,6 +383,9 @@ func (e *explainer) emit(n *Emit) (string, []string) {
 	lines = append(lines, "Envelope: "+env)
 	if s.Key != nil {
 		lines = append(lines, "Key: ("+pick(names(n.Input.Schema()), s.Key)+")")
+	}
+	if s.TimerKey != nil && !slices.Equal(s.TimerKey, s.Key) {
+		lines = append(lines, "Timer: ("+pick(names(n.Input.Schema()), s.TimerKey)+")")
 	}
 	if s.Trigger == ast.EmitAfterDelayAndClose {
 		lines = append(lines, "Close: "+names(n.Input.Schema())[s.CloseCol])

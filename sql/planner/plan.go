@@ -361,6 +361,8 @@ type EmitSpec struct {
 	CloseCol  int
 	CloseEnd  bool
 	CloseLead int64
+	// TimerKey are, of AFTER DELAY, the columns of Input by which changes share a timer; nil is by Key, or the whole row.
+	TimerKey []int
 	// Hidden is the number of columns at the end of Input that are for Emit alone.
 	Hidden int
 	// Fold makes Emit send the changes themselves, with their ops, whenever the form would send rows: a view is the fold of them.

@@ -99,6 +99,14 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 	if p.free {
 		r.rel, closeID = b.closeColumn(r.rel)
 	}
+	var timerIDs []int
+	if p.free || spec.Trigger == ast.EmitAfterDelay {
+		want := idset{closeID: true}
+		for _, c := range r.cols {
+			want[c.id] = true
+		}
+		r.rel, timerIDs = b.timerKey(r.rel, want)
+	}
 	ids := make([]int, len(r.cols))
 	need := idset{}
 	out := &Query{Params: params, Continuous: b.o.Continuous, Depends: b.reads}
@@ -107,6 +115,12 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 		need[c.id] = true
 		out.Columns = append(out.Columns, vec.Field{Name: c.name, Type: b.cols[c.id].typ})
 		out.Origins = append(out.Origins, b.cols[c.id].origin)
+	}
+	for _, id := range timerIDs {
+		if !need[id] {
+			ids = append(ids, id)
+			need[id] = true
+		}
 	}
 	closeCol := slices.Index(ids, closeID)
 	if closeID >= 0 && closeCol < 0 {
@@ -128,11 +142,13 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 				e.Message = strings.Replace(e.Message, "EMIT ON WINDOW CLOSE", "EMIT AFTER DELAY AND AFTER WATERMARK", 1)
 				return nil, e
 			}
-			if err := setCloseColumn(&spec, root, closeCol, len(ids)-len(r.cols), emit); err != nil {
+			if err := setCloseColumn(&spec, root, closeCol, emit); err != nil {
 				return nil, err
 			}
 		}
-		if root, err = b.emit(p, root, out, emit, spec); err != nil {
+		spec.Hidden = len(ids) - len(r.cols)
+		timerCols := positionsOf(timerIDs, ids)
+		if root, err = b.emit(root, out, emit, spec, timerCols); err != nil {
 			return nil, err
 		}
 	}
