@@ -36,6 +36,7 @@ type emitGolden struct {
 	cat     *catalog.Snapshot
 	rows    []goldenRow
 	restart bool
+	copies  int // of each operator
 }
 
 type goldenRow struct {
@@ -109,7 +110,7 @@ func (g *emitGolden) run(sql string, view bool) []string {
 	out := exec.NewCollector()
 	defer out.Close()
 	build := func() *exec.Graph {
-		gr, err := exec.Build(&exec.Context{Alloc: mem, Fn: &fn.Ctx{Alloc: mem, Now: day}, Continuous: true, Stats: &stats}, q.Root, out)
+		gr, err := exec.Build(&exec.Context{Alloc: mem, Fn: &fn.Ctx{Alloc: mem, Now: day}, Continuous: true, Stats: &stats, Parallel: g.copies}, q.Root, out)
 		if err != nil {
 			g.t.Fatal(err)
 		}
@@ -258,15 +259,16 @@ func (g *emitGolden) file(text string) string {
 	return strings.Join(out, "\n") + "\n"
 }
 
-// TestEmitGolden compares testdata/emit with what the forms send, also when the query is restored after each tick. With -rewrite it writes the file.
+// TestEmitGolden compares testdata/emit with what the forms send, also when the query is restored after each tick and when
+// copies of an operator share its work. With -rewrite it writes the file.
 func TestEmitGolden(t *testing.T) {
 	const file = "../testdata/emit/forms.txt"
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, restart := range []bool{false, true} {
-		g := &emitGolden{t: t, restart: restart}
+	for i, restart := range []bool{false, true, true} {
+		g := &emitGolden{t: t, restart: restart, copies: 1 + i}
 		got := g.file(string(raw))
 		if got == string(raw) {
 			continue
@@ -281,7 +283,7 @@ func TestEmitGolden(t *testing.T) {
 		want, have := strings.Split(string(raw), "\n"), strings.Split(got, "\n")
 		for i := range min(len(want), len(have)) {
 			if want[i] != have[i] {
-				t.Errorf("restart %v, line %d:\n%s\ninstead of\n%s", restart, i+1, strings.Join(have[max(i-3, 0):min(i+6, len(have))], "\n"), want[i])
+				t.Errorf("restart %v, %d copies, line %d:\n%s\ninstead of\n%s", restart, g.copies, i+1, strings.Join(have[max(i-3, 0):min(i+6, len(have))], "\n"), want[i])
 				break
 			}
 		}
