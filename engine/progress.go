@@ -162,7 +162,7 @@ type jobState struct {
 	oid           uint32
 	view, state   string
 	read, changes int64
-	stored        types.Datum
+	stored, kept  types.Datum
 	err           string
 	since         int64
 }
@@ -176,6 +176,9 @@ func (e *Engine) jobStates() []jobState {
 	for _, j := range c.jobs {
 		st := j.state()
 		st.read, st.changes = j.stats.Rows, j.rows
+		if j.graph != nil {
+			st.kept = j.graph.StateRows()
+		}
 		switch {
 		case j.failed != nil:
 			st.state, st.err = "failed", j.failed.Error()
