@@ -77,6 +77,13 @@ func (l *badLog) note(b *badRows, f func(*badState)) {
 	f(s)
 }
 
+// forget drops what is known of a relation that is no more.
+func (l *badLog) forget(oid uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.by, oid)
+}
+
 // add is connector.Config.BadRow.
 func (b *badRows) add(r *connector.BadRow) error {
 	pe := pgerr.From(r.Err)

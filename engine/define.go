@@ -278,16 +278,20 @@ func (s *Session) setOptions(ctx context.Context, rel *catalog.Relation, x *ast.
 		case "connector":
 			v = conn
 		case "watermark.idle_timeout", "watermark.max_future":
-			if _, err := types.ParseText(&s.vars.env, types.Interval, v); err != nil {
+			iv, err := types.ParseInterval(v, -1)
+			if err != nil {
 				return posErr(err, o.ValuePos)
 			}
+			if iv.Months < 0 || iv.Days < 0 || iv.Micros < 0 {
+				return pgerr.New(pgerr.InvalidParameterValue, "option \"%s\" must not be negative", o.Name).At(o.ValuePos)
+			}
 		case "late":
-			if v != "drop" && v != "error" && !strings.HasPrefix(v, "table:") {
+			if v != "drop" && v != "error" && !namesTable(v) {
 				return pgerr.New(pgerr.InvalidParameterValue, "invalid value for option \"late\": \"%s\"", v).
 					WithHint("It is drop, error or table:NAME.").At(o.ValuePos)
 			}
 		case "bad_data":
-			if v != "fail" && v != "drop" && !strings.HasPrefix(v, "table:") {
+			if v != "fail" && v != "drop" && !namesTable(v) {
 				return pgerr.New(pgerr.InvalidParameterValue, "invalid value for option \"bad_data\": \"%s\"", v).
 					WithHint("It is fail, drop or table:NAME.").At(o.ValuePos)
 			}
@@ -513,4 +517,11 @@ func (s *Session) comment(x *ast.Comment) error {
 	s.e.write.Lock()
 	defer s.e.write.Unlock()
 	return s.e.changeCatalog(&catalogChange{Put: []*catalog.Relation{&c}}, nil)
+}
+
+// namesTable reports whether the value of an option is table:NAME, the name perhaps with a schema.
+func namesTable(v string) bool {
+	name, ok := strings.CutPrefix(v, "table:")
+	parts := planner.SplitName(name)
+	return ok && len(parts) <= 2 && !slices.Contains(parts, "")
 }

@@ -104,6 +104,8 @@ func (s *Session) dropAll(cat *catalog.Snapshot, rels []*catalog.Relation, casca
 	return s.e.changeCatalog(&catalogChange{Drop: oids, DropSchemas: schemas}, func() {
 		for _, oid := range oids {
 			delete(s.e.relations, oid)
+			s.e.rowErrors.forget(oid)
+			s.e.bad.forget(oid)
 		}
 	})
 }

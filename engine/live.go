@@ -44,6 +44,13 @@ func (e *Engine) recordRowError(rel *catalog.Relation, err error, b *vec.Batch, 
 	l.rows[rel.OID] = es
 }
 
+// forget drops what is known of a relation that is no more.
+func (l *rowErrorLog) forget(oid uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.rows, oid)
+}
+
 // rowJSON gives a row as a JSON object of texts, in jsonb's own spelling.
 func rowJSON(b *vec.Batch, row int) string {
 	obj := map[string]any{}

@@ -116,10 +116,13 @@ func (c *calc) filter(top *frame, b *vec.Batch) (all bool, err error) {
 	return false, nil
 }
 
-// rowError asks what to do with a row that failed.
+// rowError asks what to do with a row that failed. Where rows that fail are put aside, one that goes again was never there.
 func rowError(ctx *Context, err error, b *vec.Batch, row int) error {
 	if ctx.RowError == nil {
 		return err
+	}
+	if b.Op(row) == vec.Delete {
+		return nil
 	}
 	return ctx.RowError(err, b, row)
 }

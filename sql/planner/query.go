@@ -132,6 +132,11 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 	if err != nil {
 		return nil, err
 	}
+	if b.o.Continuous {
+		if err := checkVolatile(root); err != nil {
+			return nil, err
+		}
+	}
 	if emit != nil {
 		if err := b.checkLate(root, emit); err != nil {
 			return nil, err
