@@ -126,7 +126,11 @@ var shapes = []shape{
 	{name: "interval left", sql: `SELECT e.ts, f.ts AS fts, e.k, e.v, f.v AS w FROM e LEFT JOIN f ON e.k = f.k AND f.ts BETWEEN e.ts - INTERVAL '2 seconds' AND e.ts + INTERVAL '3 seconds'`, close: true},
 	{name: "interval anti", sql: `SELECT e.ts, e.k, e.v FROM e WHERE NOT EXISTS (SELECT 1 FROM f WHERE e.k = f.k AND f.ts >= e.ts AND f.ts <= e.ts + INTERVAL '5 seconds')`, close: true},
 	{name: "interval semi", sql: `SELECT e.ts, e.k, e.v FROM e WHERE EXISTS (SELECT 1 FROM f WHERE e.k = f.k AND f.ts >= e.ts AND f.ts < e.ts + INTERVAL '5 seconds')`, close: true},
-	{name: "interval full", sql: `SELECT e.ts, f.ts AS fts, e.k FROM e FULL JOIN f ON e.k = f.k AND f.ts BETWEEN e.ts AND e.ts + INTERVAL '3 seconds'`},
+	{name: "interval full", sql: `SELECT e.ts, f.ts AS fts, e.k FROM e FULL JOIN f ON e.k = f.k AND f.ts BETWEEN e.ts AND e.ts + INTERVAL '3 seconds'`, close: true},
+	{name: "interval right", sql: `SELECT e.ts, f.ts AS fts, f.k, f.v FROM e RIGHT JOIN f ON e.k = f.k AND f.ts BETWEEN e.ts - INTERVAL '1 second' AND e.ts + INTERVAL '3 seconds'`, close: true},
+	{name: "window join full", sql: `SELECT a.window_end, b.window_end AS e2, a.k, b.k AS k2, a.c, b.c AS d FROM (SELECT window_start, window_end, k, count(*) AS c FROM {tumble e 10} w GROUP BY window_start, window_end, k) a
+		FULL JOIN (SELECT window_start, window_end, k, count(*) AS c FROM {tumble f 10} w GROUP BY window_start, window_end, k) b
+		ON a.k = b.k AND a.window_start = b.window_start AND a.window_end = b.window_end`, close: true},
 	{name: "interval without key", sql: `SELECT e.ts, f.ts AS fts FROM e JOIN f ON f.ts >= e.ts AND f.ts <= e.ts + INTERVAL '1 second'`, close: true},
 	{name: "interval then tumble", sql: `SELECT window_start, window_end, count(*) AS c FROM {tumble (SELECT e.ts, e.k FROM e JOIN f ON e.k = f.k AND f.ts BETWEEN e.ts AND e.ts + INTERVAL '3 seconds') 10} w GROUP BY window_start, window_end`, close: true, late: true},
 	{name: "equal times", sql: `SELECT e.ts, e.k, f.v FROM e JOIN f ON e.ts = f.ts`, close: true},

@@ -442,7 +442,7 @@ func (p *builder) join(j Join) Node {
 			n.props.Retracts = l.props.Retracts || r.props.Retracts
 		}
 		if p.onClose && n.props.Retracts && !l.props.Retracts && !r.props.Retracts && (n.WindowEnd != nil || n.Interval != nil) &&
-			(n.Type == LeftJoin || n.Type == AntiJoin) {
+			n.Type != InnerJoin && n.Type != SemiJoin {
 			n.OnClose = true
 			n.finals = true
 			n.props.Retracts = false
