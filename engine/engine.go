@@ -71,7 +71,8 @@ type Engine struct {
 	}
 	sinks struct {
 		sync.Mutex
-		m map[uint32]*sinkRun
+		m       map[uint32]*sinkRun
+		running sync.WaitGroup // dropped ones, until they have ended, too
 	}
 	rowErrors rowErrorLog
 	bad       badLog

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -68,11 +69,13 @@ func (e *Engine) newJob(ctx context.Context, rel *relation, root planner.Node, f
 	return j, nil
 }
 
-// scannedOIDs lists the relations that the inputs of a graph read.
+// scannedOIDs lists the relations that the inputs of a graph read, each once.
 func scannedOIDs(g *exec.Graph) []uint32 {
 	var oids []uint32
 	for _, in := range g.Inputs() {
-		oids = append(oids, in.Scan.Rel.OID)
+		if oid := in.Scan.Rel.OID; !slices.Contains(oids, oid) {
+			oids = append(oids, oid)
+		}
 	}
 	return oids
 }

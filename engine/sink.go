@@ -26,7 +26,6 @@ const tableSink = "table"
 type sinkRun struct {
 	rel   *catalog.Relation
 	stop  context.CancelFunc
-	done  chan struct{}
 	since vec.Time
 
 	mu     sync.Mutex
@@ -281,7 +280,7 @@ func isTarget(sink *catalog.Relation, oid uint32) bool {
 
 // newSink makes the runtime of a sink. The caller holds e.write.
 func (e *Engine) newSink(rel *catalog.Relation) *sinkRun {
-	k := &sinkRun{rel: rel, done: make(chan struct{}), since: e.clock(), state: "running"}
+	k := &sinkRun{rel: rel, since: e.clock(), state: "running"}
 	e.sinks.Lock()
 	defer e.sinks.Unlock()
 	e.sinks.m[rel.OID] = k
@@ -292,8 +291,9 @@ func (e *Engine) newSink(rel *catalog.Relation) *sinkRun {
 func (k *sinkRun) start(e *Engine, q *planner.Query) {
 	ctx, cancel := context.WithCancel(context.Background())
 	k.stop = cancel
+	e.sinks.running.Add(1)
 	go func() {
-		defer close(k.done)
+		defer e.sinks.running.Done()
 		err := k.run(ctx, e, q)
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -446,21 +446,17 @@ func (e *Engine) dropSink(oid uint32) {
 	}
 }
 
-// closeSinks ends all sinks and waits until what they were given is committed.
+// closeSinks ends all sinks and waits until what they were given is committed, also of those that were dropped just now.
 func (e *Engine) closeSinks() {
 	e.sinks.Lock()
-	var all []*sinkRun
 	for _, k := range e.sinks.m {
 		if k.stop != nil {
-			all = append(all, k)
 			k.stop()
 		}
 	}
 	clear(e.sinks.m)
 	e.sinks.Unlock()
-	for _, k := range all {
-		<-k.done
-	}
+	e.sinks.running.Wait()
 }
 
 // restartSink shows a sink that was running when the engine was left. It does not go on: where its query was is not kept,

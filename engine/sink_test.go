@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/apache/arrow/go/v17/arrow/memory"
+
 	"streamsql/internal/pgerr"
 )
 
@@ -181,5 +183,28 @@ func TestSinkAfterRestart(t *testing.T) {
 		if got := written(t, dir); i == 0 && len(got) != 1 && len(got) != 0 || len(got) > 1 {
 			t.Errorf("run %d: %q", i, got)
 		}
+	}
+}
+
+// TestDroppedSinkEnds checks that a closed engine has nothing left of sinks that were dropped just before.
+func TestDroppedSinkEnds(t *testing.T) {
+	for range 20 {
+		alloc := memory.NewCheckedAllocator(memory.NewGoAllocator())
+		e, err := Open(Options{Alloc: alloc})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := e.NewSession(SessionOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, s, `CREATE TABLE t (a int); CREATE TABLE out (a int);
+			CREATE SINK k AS SELECT x.a FROM t AS x JOIN t AS y USING (a) WITH (connector = 'table', table = 'out');
+			INSERT INTO t SELECT n FROM generate_series(1, 5000) n; DROP SINK k`)
+		s.Close()
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		alloc.AssertSize(t, 0)
 	}
 }

@@ -116,7 +116,8 @@ func TestT64SubscriptionsResume(t *testing.T) {
 		}
 	}()
 	queries := []string{"SUBSCRIBE t", "SUBSCRIBE g", "SUBSCRIBE (SELECT k, max(v) AS m FROM t GROUP BY k)",
-		"SUBSCRIBE (SELECT t.id, g.s FROM t JOIN g ON t.k = g.k WHERE t.id % 50 = 0)"}
+		"SUBSCRIBE (SELECT t.id, g.s FROM t JOIN g ON t.k = g.k WHERE t.id % 50 = 0)",
+		"SUBSCRIBE (SELECT a.id, b.v FROM t AS a JOIN t AS b ON a.id = b.id + 1)"}
 	var clients sync.WaitGroup
 	states := make([]subscriber, len(queries))
 	for n, q := range queries {
