@@ -51,7 +51,6 @@ type client struct {
 	token   string
 	ts      string
 	pair    string // the -U row that a +U must follow
-	started bool
 	stopped bool
 }
 
