@@ -243,7 +243,16 @@ func (e *Engine) restart(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	for _, rel := range e.cat.Relations() {
+	seen := map[uint32]bool{}
+	var start func(rel *catalog.Relation)
+	start = func(rel *catalog.Relation) {
+		if rel == nil || seen[rel.OID] {
+			return
+		}
+		seen[rel.OID] = true
+		for _, oid := range rel.Depends { // a view that was replaced may read what was made after it
+			start(e.cat.ByOID(oid))
+		}
 		switch {
 		case rel.Kind == catalog.Table:
 			if _, ok := rel.Option("connector"); ok {
@@ -258,6 +267,9 @@ func (e *Engine) restart(ctx context.Context) error {
 				e.log.Error("materialized view could not be started", "view", rel.Name, "error", err)
 			}
 		}
+	}
+	for _, rel := range e.cat.Relations() {
+		start(rel)
 	}
 	return nil
 }

@@ -103,3 +103,19 @@ func TestTornWrite(t *testing.T) {
 		t.Errorf("damage in the middle: %v", err)
 	}
 }
+
+// TestRestartReplacedViews: a view that was replaced by one which reads a younger view is there again after a restart.
+func TestRestartReplacedViews(t *testing.T) {
+	dir := t.TempDir()
+	e, s := reopen(t, nil, nil, dir)
+	run(t, s, `CREATE TABLE t (a int); CREATE MATERIALIZED VIEW one AS SELECT a FROM t;
+		CREATE MATERIALIZED VIEW two AS SELECT a + 1 AS a FROM t; CREATE VIEW plain AS TABLE two;
+		CREATE OR REPLACE MATERIALIZED VIEW one AS SELECT a FROM plain; INSERT INTO t VALUES (1)`)
+	expect(t, s, "TABLE one", "2")
+	e, s = reopen(t, e, s, dir)
+	expect(t, s, "TABLE one", "2")
+	run(t, s, "INSERT INTO t VALUES (5)")
+	expect(t, s, "TABLE one ORDER BY 1", "2", "6")
+	s.Close()
+	e.Close()
+}
