@@ -106,7 +106,7 @@ func TestWindowsAgainstModel(t *testing.T) {
 	seed := time.Now().UnixNano()
 	t.Logf("seed %d", seed)
 	r := rand.New(rand.NewSource(seed))
-	for round := range 100 {
+	for round := range rounds(100) {
 		retract := r.Intn(2) == 0
 		leaf := newLeaf(retract, fld("ts", types.Timestamp), fld("k", types.Int8), fld("v", types.Int4))
 		var spec window.Spec

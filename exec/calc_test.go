@@ -202,7 +202,7 @@ func TestCalcRandomSplits(t *testing.T) {
 		rows = append(rows, r)
 	}
 	a, x := tcol(0, i4), tcol(2, types.Text)
-	for range 50 {
+	for range rounds(50) {
 		n := rnd.Int32N(20)
 		filter := []planner.Expr{
 			top(t, ">", a, tint(n)),

@@ -22,7 +22,7 @@ func TestAsofFreesState(t *testing.T) {
 			n := asofNode(l, r, op, true, onClose)
 			run := newRowRun(t, true, 500, func() (Operator, error) { return newAsofJoin(n) }, l, r)
 			peak, rows := 0, 0
-			for i := range 50000 {
+			for i := range 15000 {
 				at := int64(i / 10)
 				run.add(change{0, []types.Datum{int64(i % 50), int64(0), at}, vec.Insert})
 				if i%3 == 0 { // all keys have some
@@ -45,8 +45,8 @@ func TestAsofFreesState(t *testing.T) {
 			for _, k := range run.out.rows {
 				rows += k
 			}
-			if rows != 50000 {
-				t.Errorf("%s, on close %v: %d rows instead of 50000", op, onClose, rows)
+			if rows != 15000 {
+				t.Errorf("%s, on close %v: %d rows instead of 15000", op, onClose, rows)
 			}
 			if peak > 6000 {
 				t.Errorf("%s, on close %v: %d rows kept at the peak", op, onClose, peak)

@@ -151,6 +151,9 @@ func TestJoinChangelog(t *testing.T) {
 		for _, size := range []int{1, 7, 8192} {
 			for mode := range 4 {
 				seed := int64(1000*ci + 10*size + mode)
+				if underRace && (ci+mode)%4 != 0 {
+					continue
+				}
 				rng := rand.New(rand.NewSource(seed))
 				retracts := [2]bool{mode&1 != 0, mode&2 != 0}
 				l := newRowLeaf(retracts[0], types.Int8, types.Int8, types.Int8)

@@ -355,7 +355,7 @@ func TestOverChunks(t *testing.T) {
 }
 
 func testOver(t *testing.T, seeds int64, first, steps int) {
-	for seed := range seeds {
+	for seed := range int64(rounds(int(seeds))) {
 		rng := rand.New(rand.NewSource(seed))
 		leaf := newRowLeaf(true, overTypes...)
 		n := randomOver(t, rng, leaf)
