@@ -62,6 +62,8 @@ type Relation struct {
 	Comment        string
 	// Depends lists the OIDs of the relations that the definition reads.
 	Depends []uint32
+	// Calls lists the OIDs of the functions that the definition calls, directly or not.
+	Calls []uint32 `json:",omitempty"`
 	// Writes lists the OIDs of the tables that a view puts late rows into.
 	Writes []uint32 `json:",omitempty"`
 	// Key and Retracts are of materialized views: the key that the plan proves, and whether rows may be taken back.

@@ -74,7 +74,7 @@ func TestUniqueOIDs(t *testing.T) {
 		}
 	}
 	for name, oid := range map[string]uint32{"array_in": 750, "lower": 870, "int4recv": 2406, "count": 2147} {
-		if got := LookupProc("pg_catalog", name, nil); !slices.Contains(got, oid) {
+		if got := LookupProc(NewSnapshot(nil), nil, "pg_catalog", name, nil); !slices.Contains(got, oid) {
 			t.Errorf("%s has OIDs %v, not %d", name, got, oid)
 		}
 	}
@@ -155,7 +155,7 @@ func TestFind(t *testing.T) {
 	if dropped.Find("", "t", path) != nil || dropped.IndexOf(16392) != nil || s.IndexOf(16392) == nil || dropped.Version != s.Version+1 {
 		t.Error("a snapshot sees what another one dropped")
 	}
-	if n, sig, _ := ProcName(870); n != "lower" || sig != "lower(text)" {
+	if n, sig, _ := ProcName(NewSnapshot(nil), nil, 870); n != "lower" || sig != "lower(text)" {
 		t.Error(n, sig)
 	}
 	if len(fn.All()) > len(procs()) {

@@ -55,7 +55,7 @@ func Describe(v *Viewer, path []string, what string, args []types.Datum) (d type
 		}
 	case "obj_description":
 		if len(args) > 1 && args[1] == "pg_proc" {
-			if p := procByOID(oid(0)); p != nil && p.doc != "" {
+			if p := procByOID(v.Snapshot, oid(0)); p != nil && p.doc != "" {
 				return p.doc, true
 			}
 			return nil, false
@@ -86,16 +86,25 @@ func Describe(v *Viewer, path []string, what string, args []types.Datum) (d type
 		if r := v.Snapshot.IndexOf(oid(0)); r != nil {
 			return "PRIMARY KEY (" + keyList(r) + ")", true
 		}
+	case "pg_function_is_visible":
+		if p := procByOID(v.Snapshot, oid(0)); p != nil {
+			return p.visible(v.Snapshot, path), true
+		}
+		return nil, false
+	case "pg_get_function_sqlbody":
+		if f := v.Snapshot.FunctionByOID(oid(0)); f != nil && f.Return {
+			return "RETURN " + strings.TrimPrefix(f.Body, "SELECT "), true
+		}
 	case "pg_get_function_arguments", "pg_get_function_identity_arguments":
-		if p := procByOID(oid(0)); p != nil {
-			return p.arguments(), true
+		if p := procByOID(v.Snapshot, oid(0)); p != nil {
+			return p.arguments(what == "pg_get_function_arguments"), true
 		}
 	case "pg_get_function_result":
-		if p := procByOID(oid(0)); p != nil {
+		if p := procByOID(v.Snapshot, oid(0)); p != nil {
 			return p.result(), true
 		}
 	case "pg_get_functiondef":
-		if p := procByOID(oid(0)); p != nil && p.kind == 'f' {
+		if p := procByOID(v.Snapshot, oid(0)); p != nil && p.kind == 'f' {
 			return p.definition(), true
 		}
 	case "pg_get_expr":

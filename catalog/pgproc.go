@@ -34,6 +34,7 @@ type proc struct {
 	strict     bool
 	volatility byte
 	doc        string
+	user       *Function // nil of what is built in
 }
 
 // ioOf gives the functions that convert a type.
@@ -101,7 +102,10 @@ var procs = sync.OnceValue(func() []proc {
 	return out
 })
 
-func procByOID(oid uint32) *proc {
+func procByOID(s *Snapshot, oid uint32) *proc {
+	if f := s.FunctionByOID(oid); f != nil {
+		return f.proc()
+	}
 	all := procs()
 	i, ok := slices.BinarySearchFunc(all, oid, func(p proc, oid uint32) int { return int(p.oid) - int(oid) })
 	if !ok {
@@ -111,9 +115,14 @@ func procByOID(oid uint32) *proc {
 }
 
 // LookupProc gives the OIDs of the functions and aggregates of a name, of one schema if it is not "".
-// With args only the one with these argument types; args nil gives all.
-func LookupProc(schema, name string, args []uint32) []uint32 {
+// With args only the one with these argument types; args nil gives all. Users' functions are found along path.
+func LookupProc(s *Snapshot, path []string, schema, name string, args []uint32) []uint32 {
 	var out []uint32
+	for _, f := range s.FindFunctions(schema, name, path) {
+		if args == nil || slices.EqualFunc(f.Args, args, func(t types.T, oid uint32) bool { return t.OID == oid }) {
+			out = append(out, f.OID)
+		}
+	}
 	for i := range procs() {
 		p := &procs()[i]
 		if p.name != name || schema != "" && p.schema != schema {
@@ -128,14 +137,14 @@ func LookupProc(schema, name string, args []uint32) []uint32 {
 }
 
 // ProcName gives the name of a function as regproc shows it, and with its argument types as regprocedure does; ok is
-// false where there is no such function.
-func ProcName(oid uint32) (name, signature string, ok bool) {
-	p := procByOID(oid)
+// false where there is no such function. One that the search path does not lead to is shown with its schema.
+func ProcName(s *Snapshot, path []string, oid uint32) (name, signature string, ok bool) {
+	p := procByOID(s, oid)
 	if p == nil {
 		return "", "", false
 	}
 	name = fn.QuoteIdent(p.name)
-	if p.schema != "pg_catalog" {
+	if p.schema != "pg_catalog" && !(p.user != nil && p.visible(s, path)) {
 		name = fn.QuoteIdent(p.schema) + "." + name
 	}
 	args := make([]string, len(p.args))
@@ -145,8 +154,21 @@ func ProcName(oid uint32) (name, signature string, ok bool) {
 	return name, name + "(" + strings.Join(args, ",") + ")", true
 }
 
-// arguments writes the parameter list as pg_get_function_arguments does.
-func (p *proc) arguments() string {
+// visible reports whether a call by the name alone, with arguments of just these types, is one of p.
+func (p *proc) visible(s *Snapshot, path []string) bool {
+	if p.user == nil {
+		return p.schema == "pg_catalog" || slices.Contains(path, p.schema)
+	}
+	for _, f := range fn.Lookup(p.name) {
+		if p.user.Takes(f.Args) {
+			return false
+		}
+	}
+	return slices.Contains(s.FindFunctions("", p.name, path), p.user)
+}
+
+// arguments writes the parameter list as pg_get_function_arguments does, or pg_get_function_identity_arguments, without defaults.
+func (p *proc) arguments(defaults bool) string {
 	var b strings.Builder
 	for i, a := range p.args {
 		if i > 0 {
@@ -162,6 +184,9 @@ func (p *proc) arguments() string {
 			b.WriteString(fn.QuoteIdent(p.argNames[i]) + " ")
 		}
 		b.WriteString(a.Format())
+		if d := i - (len(p.args) - p.defaults); defaults && p.user != nil && d >= 0 {
+			b.WriteString(" DEFAULT " + p.user.Defaults[d])
+		}
 	}
 	return b.String()
 }
@@ -178,18 +203,25 @@ func (p *proc) definition() string {
 	if p.kind != 'f' {
 		return ""
 	}
+	if p.user != nil {
+		return p.user.definition()
+	}
 	volatility := map[byte]string{'i': "IMMUTABLE ", 's': "STABLE ", 'v': ""}[p.volatility]
 	strict := ""
 	if p.strict {
 		strict = " STRICT"
 	}
-	return "CREATE OR REPLACE FUNCTION " + fn.QuoteIdent(p.schema) + "." + fn.QuoteIdent(p.name) + "(" + p.arguments() + ")\n RETURNS " + p.result() +
+	return "CREATE OR REPLACE FUNCTION " + fn.QuoteIdent(p.schema) + "." + fn.QuoteIdent(p.name) + "(" + p.arguments(true) + ")\n RETURNS " + p.result() +
 		"\n LANGUAGE internal\n " + volatility + "PARALLEL SAFE" + strict + "\nAS $function$" + p.name + "$function$\n"
 }
 
 func fillProc(v *Viewer, add func(row)) error {
-	for i := range procs() {
-		p := &procs()[i]
+	all := procs()
+	for _, f := range v.Snapshot.Functions() {
+		all = append(all[:len(all):len(all)], *f.proc())
+	}
+	for i := range all {
+		p := &all[i]
 		ns, _ := v.Snapshot.SchemaOID(p.schema)
 		variadic := 0
 		if p.variadic && len(p.args) > 0 {
@@ -208,6 +240,15 @@ func fillProc(v *Viewer, add func(row)) error {
 			"pronargs": len(p.args), "pronargdefaults": p.defaults, "prorettype": p.ret.OID, "proargtypes": oids(p.args), "provariadic": variadic, "prosrc": src}
 		if slices.ContainsFunc(p.argNames, func(s string) bool { return s != "" }) {
 			r["proargnames"] = p.argNames
+		}
+		if f := p.user; f != nil {
+			r["prolang"], r["procost"], r["proparallel"], r["prosrc"] = 14, float32(f.Cost), string(f.Parallel), f.Body
+			if f.Return {
+				r["prosrc"], r["prosqlbody"] = "", "RETURN "+strings.TrimPrefix(f.Body, "SELECT ")
+			}
+			if len(f.Defaults) > 0 {
+				r["proargdefaults"] = strings.Join(f.Defaults, ", ")
+			}
 		}
 		add(r)
 	}

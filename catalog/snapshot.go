@@ -12,6 +12,7 @@ type Snapshot struct {
 	schemas   map[string]uint32
 	relations map[string]map[string]*Relation // schema, name
 	byOID     map[uint32]*Relation
+	functions map[uint32]*Function
 
 	derived sync.Once // of the maps above, made when first asked for
 	sorted  []*Relation
@@ -51,7 +52,7 @@ func (s *Snapshot) put(r *Relation) {
 }
 
 func (s *Snapshot) clone() *Snapshot {
-	c := &Snapshot{Version: s.Version + 1, schemas: maps.Clone(s.schemas), byOID: maps.Clone(s.byOID),
+	c := &Snapshot{Version: s.Version + 1, schemas: maps.Clone(s.schemas), byOID: maps.Clone(s.byOID), functions: maps.Clone(s.functions),
 		relations: make(map[string]map[string]*Relation, len(s.relations))}
 	for k, v := range s.relations {
 		c.relations[k] = maps.Clone(v)

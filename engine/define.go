@@ -53,6 +53,8 @@ func (s *Session) define(ctx context.Context, p Parsed) (tag string, err error) 
 		return tag, nil
 	case *ast.CreateSink:
 		return s.createSink(ctx, x)
+	case *ast.CreateFunction:
+		return tag, s.createFunction(x)
 	case *ast.CreateOther:
 		return "", pgerr.New(pgerr.FeatureNotSupported, "CREATE %s is not supported", strings.ToUpper(x.Kind)).At(x.Pos)
 	}
@@ -370,17 +372,28 @@ func (s *Session) setColumns(rel *catalog.Relation, x *ast.CreateTable) error {
 	fields := rel.Fields().Fields
 	for i, d := range x.Columns {
 		if d.Default != nil {
-			if _, err := planner.BindScalar(d.Default, nil, rel.Columns[i].Type, s.planOptions(nil, "")); err != nil {
+			if _, err := planner.BindScalar(d.Default, nil, rel.Columns[i].Type, s.columnOptions(rel)); err != nil {
 				return err
 			}
 		}
 		if d.Generated != nil {
-			if _, err := planner.BindScalar(d.Generated, fields, rel.Columns[i].Type, s.planOptions(nil, "")); err != nil {
+			if _, err := planner.BindScalar(d.Generated, fields, rel.Columns[i].Type, s.columnOptions(rel)); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// columnOptions are for the expressions of a relation's columns, which depends on the functions that they call.
+func (s *Session) columnOptions(rel *catalog.Relation) *planner.Options {
+	o := s.planOptions(nil, "")
+	o.Called = func(oid uint32) {
+		if !slices.Contains(rel.Calls, oid) {
+			rel.Calls = append(rel.Calls, oid)
+		}
+	}
+	return o
 }
 
 func multipleKeys(rel *catalog.Relation, pos int) error {
@@ -401,7 +414,7 @@ func (s *Session) setWatermark(rel *catalog.Relation, w *ast.Watermark) error {
 		return pgerr.New(pgerr.FeatureNotSupported, "the watermark column must be of type timestamp or timestamptz, not %s", t).At(w.Pos)
 	}
 	if w.Expr != nil {
-		x, err := planner.BindScalar(w.Expr, rel.Fields().Fields, types.T{}, s.planOptions(nil, ""))
+		x, err := planner.BindScalar(w.Expr, rel.Fields().Fields, types.T{}, s.columnOptions(rel))
 		if err != nil {
 			return err
 		}

@@ -73,7 +73,7 @@ func (s *Session) createView(ctx context.Context, x *ast.CreateView) (string, er
 	if len(q.Params) > 0 {
 		return "", pgerr.New(pgerr.UndefinedParameter, "there is no parameter $1").At(x.Name.Pos)
 	}
-	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.View, Owner: s.user, Definition: x.Text, Depends: q.Depends}
+	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.View, Owner: s.user, Definition: x.Text, Depends: q.Depends, Calls: q.Calls}
 	if x.Materialized {
 		rel.Kind = catalog.MatView
 		if ks := q.Root.Props().Keys; len(ks) > 0 {
@@ -191,7 +191,7 @@ func (s *Session) replaceableMatView(old *catalog.Relation, q *planner.Query, po
 	if slices.Contains(q.Depends, old.OID) {
 		return pgerr.New(pgerr.InvalidObjectDefinition, "materialized view \"%s\" cannot read itself", old.Name).At(pos)
 	}
-	if deps, detail := dependents(cat, []*catalog.Relation{old}); len(deps) > 0 {
+	if deps, detail := dependents(cat, []*catalog.Relation{old}, nil); len(deps) > 0 {
 		return pgerr.New(pgerr.DependentObjectsStillExist, "cannot replace materialized view %s because other objects depend on it", old.Name).
 			WithDetail("%s", strings.Join(detail, "\n")).WithHint("DROP ... CASCADE it, and create all of them again.").At(pos)
 	}

@@ -18,8 +18,11 @@ var droppable = map[string]catalog.RelKind{
 
 // drop executes DROP: the named objects and, with CASCADE, what depends on them.
 func (s *Session) drop(x *ast.Drop) error {
-	if x.Kind == "schema" {
+	switch x.Kind {
+	case "schema":
 		return s.dropSchemas(x)
+	case "function":
+		return s.dropFunctions(x)
 	}
 	kind, ok := droppable[x.Kind]
 	if !ok {
@@ -56,22 +59,27 @@ func (s *Session) drop(x *ast.Drop) error {
 		}
 		rels = append(rels, r)
 	}
-	return s.dropAll(cat, rels, x.Cascade, nil)
+	return s.dropAll(cat, rels, nil, x.Cascade, nil)
 }
 
-// dropAll removes relations and their dependents in one epoch. The caller holds e.write.
-func (s *Session) dropAll(cat *catalog.Snapshot, rels []*catalog.Relation, cascade bool, schemas []string) error {
-	if len(rels) == 0 && len(schemas) == 0 {
+// dropAll removes relations, functions and their dependents in one epoch. The caller holds e.write.
+func (s *Session) dropAll(cat *catalog.Snapshot, rels []*catalog.Relation, funcs []*catalog.Function, cascade bool, schemas []string) error {
+	if len(rels)+len(funcs) == 0 && len(schemas) == 0 {
 		return nil
 	}
 	gone := map[uint32]bool{}
 	for _, r := range rels {
 		gone[r.OID] = true
 	}
-	deps, detail := dependents(cat, rels)
+	deps, detail := dependents(cat, rels, funcs)
 	if len(deps) > 0 && !cascade {
-		what := fmt.Sprintf("cannot drop %s %s because other objects depend on it", rels[0].Kind, rels[0].Name)
-		if len(rels) > 1 {
+		var what string
+		switch {
+		case len(rels)+len(funcs) == 1 && len(rels) == 1:
+			what = fmt.Sprintf("cannot drop %s %s because other objects depend on it", rels[0].Kind, rels[0].Name)
+		case len(rels)+len(funcs) == 1:
+			what = fmt.Sprintf("cannot drop function %s because other objects depend on it", funcs[0].Signature())
+		default:
 			what = "cannot drop desired object(s) because other objects depend on them"
 		}
 		return pgerr.New(pgerr.DependentObjectsStillExist, "%s", what).
@@ -80,6 +88,11 @@ func (s *Session) dropAll(cat *catalog.Snapshot, rels []*catalog.Relation, casca
 	}
 	for _, r := range deps {
 		gone[r.OID] = true
+		if len(funcs) > 0 && (r.Kind == catalog.Table || r.Kind == catalog.Source) {
+			// Only an expression of a column would have to go, not the rows.
+			return pgerr.New(pgerr.FeatureNotSupported, "DROP FUNCTION ... CASCADE does not drop tables").
+				WithDetail("%s", strings.Join(detail, "\n")).WithHint("Drop %s %s first.", r.Kind, r.Name)
+		}
 	}
 	switch len(deps) {
 	case 0:
@@ -101,7 +114,11 @@ func (s *Session) dropAll(cat *catalog.Snapshot, rels []*catalog.Relation, casca
 		s.e.stopIngest(r.OID)
 		s.e.dropSink(r.OID)
 	}
-	return s.e.changeCatalog(&catalogChange{Drop: oids, DropSchemas: schemas}, func() {
+	var foids []uint32
+	for _, f := range funcs {
+		foids = append(foids, f.OID)
+	}
+	return s.e.changeCatalog(&catalogChange{Drop: oids, DropSchemas: schemas, DropFunctions: foids}, func() {
 		for _, oid := range oids {
 			delete(s.e.relations, oid)
 			s.e.rowErrors.forget(oid)
@@ -110,12 +127,23 @@ func (s *Session) dropAll(cat *catalog.Snapshot, rels []*catalog.Relation, casca
 	})
 }
 
-// dependents gives what reads the relations, directly or not and not among them, those that depend on
+// dependents gives what reads the relations or calls the functions, directly or not and not among them, those that depend on
 // others first, and a line for each dependency.
-func dependents(cat *catalog.Snapshot, rels []*catalog.Relation) (deps []*catalog.Relation, detail []string) {
+func dependents(cat *catalog.Snapshot, rels []*catalog.Relation, funcs []*catalog.Function) (deps []*catalog.Relation, detail []string) {
 	seen := map[uint32]bool{}
 	for _, r := range rels {
 		seen[r.OID] = true
+	}
+	rels = slices.Clone(rels)
+	for _, f := range funcs {
+		for _, r := range cat.Relations() {
+			if !seen[r.OID] && slices.Contains(r.Calls, f.OID) {
+				seen[r.OID] = true
+				deps = append(deps, r)
+				detail = append(detail, fmt.Sprintf("%s %s depends on function %s", r.Kind, r.Name, f.Signature()))
+				rels = append(rels, r)
+			}
+		}
 	}
 	for queue := slices.Clone(rels); len(queue) > 0; queue = queue[1:] {
 		on := queue[0]
@@ -137,6 +165,7 @@ func (s *Session) dropSchemas(x *ast.Drop) error {
 	defer s.e.write.Unlock()
 	cat := s.e.Catalog()
 	var rels []*catalog.Relation
+	var funcs []*catalog.Function
 	var names []string
 	for _, n := range x.Names {
 		name := n.Base()
@@ -152,6 +181,17 @@ func (s *Session) dropSchemas(x *ast.Drop) error {
 			return pgerr.New(pgerr.DependentObjectsStillExist, "cannot drop schema %s because it is required by the database system", name).At(n.Pos)
 		}
 		names = append(names, name)
+		for _, f := range cat.Functions() {
+			if f.Schema != name {
+				continue
+			}
+			if !x.Cascade {
+				return pgerr.New(pgerr.DependentObjectsStillExist, "cannot drop schema %s because other objects depend on it", name).
+					WithDetail("function %s depends on schema %s", f.Signature(), name).
+					WithHint("Use DROP ... CASCADE to drop the dependent objects too.").At(n.Pos)
+			}
+			funcs = append(funcs, f)
+		}
 		for _, r := range cat.Relations() {
 			if r.Schema != name {
 				continue
@@ -164,5 +204,5 @@ func (s *Session) dropSchemas(x *ast.Drop) error {
 			rels = append(rels, r)
 		}
 	}
-	return s.dropAll(cat, rels, x.Cascade, names)
+	return s.dropAll(cat, rels, funcs, x.Cascade, names)
 }

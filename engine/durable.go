@@ -20,6 +20,9 @@ type catalogChange struct {
 	Drop        []uint32            `json:",omitempty"`
 	PutSchemas  map[string]uint32   `json:",omitempty"`
 	DropSchemas []string            `json:",omitempty"`
+	// Functions are put before relations, whose definitions may call them, and dropped with them.
+	PutFunctions  []*catalog.Function `json:",omitempty"`
+	DropFunctions []uint32            `json:",omitempty"`
 }
 
 func (ch *catalogChange) apply(c *catalog.Snapshot) *catalog.Snapshot {
@@ -31,6 +34,12 @@ func (ch *catalogChange) apply(c *catalog.Snapshot) *catalog.Snapshot {
 	}
 	for _, n := range ch.DropSchemas {
 		c = c.WithoutSchema(n)
+	}
+	if len(ch.DropFunctions) > 0 {
+		c = c.WithoutFunctions(ch.DropFunctions...)
+	}
+	for _, f := range ch.PutFunctions {
+		c = c.WithFunction(f)
 	}
 	for _, r := range ch.Put {
 		c = c.With(r)
@@ -124,6 +133,9 @@ func (e *Engine) replay(record []byte) error {
 				e.relations[r.OID] = newRelation(r)
 			}
 		}
+		for _, f := range ch.PutFunctions {
+			e.nextOID = max(e.nextOID, f.OID+1)
+		}
 		for _, oid := range ch.PutSchemas {
 			e.nextOID = max(e.nextOID, oid+1)
 		}
@@ -193,7 +205,7 @@ func (e *Engine) recover(dir string) error {
 
 // writeAll gives the records that make the present catalog and tables.
 func (e *Engine) writeAll(add func([]byte) error) error {
-	ch := &catalogChange{PutSchemas: map[string]uint32{}}
+	ch := &catalogChange{PutSchemas: map[string]uint32{}, PutFunctions: e.cat.Functions()}
 	for _, n := range e.cat.Schemas() {
 		if oid, _ := e.cat.SchemaOID(n); oid >= catalog.FirstUserOID {
 			ch.PutSchemas[n] = oid

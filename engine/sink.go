@@ -69,7 +69,7 @@ func (s *Session) createSink(ctx context.Context, x *ast.CreateSink) (string, er
 	if err := setResultColumns(rel, q, nil); err != nil {
 		return "", err
 	}
-	rel.Depends = q.Depends
+	rel.Depends, rel.Calls = q.Depends, q.Calls
 	if target := s.sinkTarget(rel); target != nil {
 		if err := s.checkTarget(rel, q, target, x); err != nil {
 			return "", err

@@ -175,10 +175,10 @@ func (i *sessionInfo) RegName(kind types.T, oid uint32) (string, bool) {
 	case types.OIDRegrole:
 		return i.s.user, true
 	case types.OIDRegproc:
-		name, _, ok := catalog.ProcName(oid)
+		name, _, ok := catalog.ProcName(i.cat, i.s.searchPath(i.cat), oid)
 		return name, ok
 	case types.OIDRegprocedure:
-		_, signature, ok := catalog.ProcName(oid)
+		_, signature, ok := catalog.ProcName(i.cat, i.s.searchPath(i.cat), oid)
 		return signature, ok
 	case types.OIDRegoper, types.OIDRegoperator:
 		for _, f := range fn.AllOps() {
@@ -211,7 +211,7 @@ func (i *sessionInfo) lookupProc(kind types.T, name string) (uint32, error) {
 		schema = parts[len(parts)-2]
 	}
 	if kind.OID == types.OIDRegproc {
-		switch oids := catalog.LookupProc(schema, base, nil); {
+		switch oids := catalog.LookupProc(i.cat, i.s.searchPath(i.cat), schema, base, nil); {
 		case len(oids) == 1:
 			return oids[0], nil
 		case len(oids) > 1:
@@ -232,7 +232,7 @@ func (i *sessionInfo) lookupProc(kind types.T, name string) (uint32, error) {
 			args = append(args, oid)
 		}
 	}
-	if oids := catalog.LookupProc(schema, base, args); len(oids) > 0 {
+	if oids := catalog.LookupProc(i.cat, i.s.searchPath(i.cat), schema, base, args); len(oids) > 0 {
 		return oids[0], nil
 	}
 	return 0, pgerr.New(pgerr.UndefinedFunction, "function \"%s\" does not exist", name)

@@ -463,6 +463,40 @@ func ResolveFunc(name string, args []types.T) (*Resolved, error) {
 	return &Resolved{f, coerced, f.Ret}, nil
 }
 
+// ResolveAmong is ResolveFunc where users have made functions of that name too: more, in the order of the search path.
+// A built-in function wins over one of the same signature. Where one of more is chosen, index tells which
+// and Func is nil; else index is -1.
+func ResolveAmong(name string, args []types.T, more []Candidate) (r *Resolved, index int, err error) {
+	fs := funcs[name]
+	cands := candidates(fs)
+	own := len(cands)
+	origin := make([]int, 0, len(more))
+	for i, m := range more {
+		hidden := false
+		for _, c := range cands {
+			hidden = hidden || len(c.Args) == len(m.Args) && exact(c.Args, m.Args)
+		}
+		if !hidden {
+			cands = append(cands, m)
+			origin = append(origin, i)
+		}
+	}
+	if len(args) == 1 {
+		if r := castCall(name, args[0], cands); r != nil {
+			return r, -1, nil
+		}
+	}
+	i, coerced, ret, e := Resolve(cands, args)
+	switch {
+	case e != Matched:
+		return nil, -1, FuncError(e, name, args)
+	case i >= own:
+		return &Resolved{nil, coerced, ret}, origin[i-own], nil
+	}
+	f := fs[i].bindTypes(coerced, ret)
+	return &Resolved{f, coerced, f.Ret}, -1, nil
+}
+
 // ResolveVariadic chooses the function of f(a, VARIADIC array): the last of args
 // is the array, which the call gets whole.
 func ResolveVariadic(name string, args []types.T) (*Resolved, error) {

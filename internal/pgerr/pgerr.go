@@ -93,6 +93,8 @@ const (
 	InvalidColumnDefinition       = "42611"
 	InvalidTableDefinition        = "42P16"
 	InvalidObjectDefinition       = "42P17"
+	InvalidFunctionDefinition     = "42P13"
+	DuplicateFunction             = "42723"
 	OutOfMemory                   = "53200"
 	DiskFull                      = "53100"
 	TooManyConnections            = "53300"

@@ -2,6 +2,7 @@ package parser
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"streamsql/internal/pgerr"
 	"streamsql/sql/parser/ast"
@@ -499,21 +500,17 @@ func (p *parser) createFunction(replace bool) ast.Stmt {
 	s := &ast.CreateFunction{OrReplace: replace, Name: p.name()}
 	p.expectOp("(")
 	for !p.isOp(")") {
-		switch {
-		case p.is("out") || p.is("inout") || p.is("variadic"):
-			p.unsupported(p.pos(), strings.ToUpper(p.tok().text)+" parameters", "Use RETURNS and parameters of mode IN.")
-		case p.accept("in"):
-		}
-		name := ""
-		// A name stands before the type, where two words follow one another.
-		if n := p.peek(1); p.tok().kind == tIdent && n.kind == tIdent && !n.isWord("default") && !n.isWord("precision") && !n.isWord("varying") &&
-			!p.tok().isWord("timestamp") && !p.tok().isWord("time") && !p.tok().isWord("setof") {
-			name = p.label()
-		}
+		at := p.pos()
+		name, typ := p.parameter()
 		s.ArgNames = append(s.ArgNames, name)
-		s.ArgTypes = append(s.ArgTypes, p.typeName())
-		if p.is("default") || p.isOp("=") {
-			p.unsupported(p.pos(), "DEFAULT of a parameter", "Make a second function with fewer parameters.")
+		s.ArgTypes = append(s.ArgTypes, typ)
+		switch {
+		case p.accept("default") || p.acceptOp("="):
+			first := p.i
+			p.rootExpr(new(ast.Expr)) // only to check it: the text is what is kept
+			s.Defaults = append(s.Defaults, p.text(first))
+		case len(s.Defaults) > 0:
+			p.fail(pgerr.New(pgerr.InvalidFunctionDefinition, "input parameters after one with a default value must also have defaults").At(at))
 		}
 		if !p.acceptOp(",") {
 			break
@@ -530,6 +527,21 @@ func (p *parser) createFunction(replace bool) ast.Stmt {
 	return s
 }
 
+// parameter reads [IN] [name] type.
+func (p *parser) parameter() (name string, t ast.TypeName) {
+	switch {
+	case p.is("out") || p.is("inout") || p.is("variadic"):
+		p.unsupported(p.pos(), strings.ToUpper(p.tok().text)+" parameters", "Use RETURNS and parameters of mode IN.")
+	case p.accept("in"):
+	}
+	// A name stands before the type, where two words follow one another.
+	if n := p.peek(1); p.tok().kind == tIdent && n.kind == tIdent && !n.isWord("default") && !n.isWord("precision") && !n.isWord("varying") &&
+		!p.tok().isWord("timestamp") && !p.tok().isWord("time") && !p.tok().isWord("interval") && !p.tok().isWord("setof") {
+		name = p.label()
+	}
+	return name, p.typeName()
+}
+
 func (p *parser) functionOptions(s *ast.CreateFunction) {
 	for {
 		switch {
@@ -540,20 +552,34 @@ func (p *parser) functionOptions(s *ast.CreateFunction) {
 		case p.accept("strict"), p.accept("returns", "null", "on", "null", "input"):
 			s.Strict = true
 		case p.accept("called", "on", "null", "input"), p.accept("leakproof"), p.accept("not", "leakproof"),
-			p.accept("security", "definer"), p.accept("security", "invoker"):
-		case p.accept("parallel"), p.accept("cost"), p.accept("rows"):
+			p.accept("security", "definer"), p.accept("security", "invoker"),
+			p.accept("external", "security", "definer"), p.accept("external", "security", "invoker"):
+		case p.accept("parallel"):
+			s.Parallel = p.label()
+		case p.accept("cost"):
+			s.Cost = p.next().text
+		case p.accept("rows"):
 			p.next()
 		case p.accept("as"):
+			s.HasBody = true
+			t, raw := p.tok(), ""
 			s.Body = p.stringLit()
+			switch raw = p.src[t.pos:t.end]; raw[0] {
+			case '\'':
+				s.BodyPos, s.Quoted = int(t.char)+1, true
+			case '$':
+				s.BodyPos = int(t.char) + utf8.RuneCountInString(raw[:strings.IndexByte(raw[1:], '$')+2])
+			}
 			if p.acceptOp(",") {
 				p.unsupported(p.pos(), "a function of a library", "Use LANGUAGE SQL.")
 			}
 		case p.is("return"):
 			p.next()
 			first := p.i
-			var e ast.Expr
-			p.rootExpr(&e)
+			s.BodyPos = p.pos() - len("SELECT ")
+			p.rootExpr(new(ast.Expr)) // as above
 			s.Body = "SELECT " + p.text(first)
+			s.HasBody, s.Return = true, true
 			if s.Language == "" {
 				s.Language = "sql"
 			}

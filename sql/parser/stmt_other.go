@@ -58,7 +58,22 @@ func (p *parser) drop() ast.Stmt {
 	d.IfExists = p.ifExists()
 	for {
 		d.Names = append(d.Names, p.name())
-		if p.isOp("(") {
+		switch {
+		case d.Kind == "function" && p.acceptOp("("):
+			args := []ast.TypeName{}
+			for !p.isOp(")") {
+				_, t := p.parameter()
+				args = append(args, t)
+				if !p.acceptOp(",") {
+					break
+				}
+			}
+			p.expectOp(")")
+			for len(d.Args) < len(d.Names) {
+				d.Args = append(d.Args, nil)
+			}
+			d.Args[len(d.Names)-1] = args
+		case p.isOp("("):
 			p.skipParens()
 		}
 		if !p.acceptOp(",") {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"streamsql/catalog"
 	"streamsql/internal/fn"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
@@ -89,6 +90,10 @@ func (b *binder) applyFunc(r *fn.Resolved, args []Expr, pos int, argPos []int) (
 func (b *binder) call(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 	name := e.Name.Base()
 	schema := e.Name.Schema()
+	var users []*catalog.Function
+	if !e.Special {
+		users = b.userFunctions(e.Name)
+	}
 	if schema == "" || schema == "pg_catalog" {
 		if x, ok, err := b.groupWindowHelper(c, e, name); ok || err != nil {
 			return x, err
@@ -98,13 +103,13 @@ func (b *binder) call(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 				return x, err
 			}
 		}
-		if e.Over != nil {
+		if e.Over != nil && (len(users) == 0 || len(fn.Lookup(name)) > 0 || len(fn.LookupAgg(name)) > 0 || isOverOnly(name)) {
 			return b.overCall(c, e)
 		}
-		if len(fn.LookupAgg(name)) > 0 && (e.Star || len(fn.Lookup(name)) == 0 || e.Filter != nil || e.Distinct || len(e.OrderBy) > 0 || len(e.WithinGroup) > 0) {
+		if len(fn.LookupAgg(name)) > 0 && !hidesAggregate(users, e) && (e.Star || len(fn.Lookup(name)) == 0 || e.Filter != nil || e.Distinct || len(e.OrderBy) > 0 || len(e.WithinGroup) > 0) {
 			return b.aggregate(c, e)
 		}
-	} else if schema != "information_schema" {
+	} else if schema != "information_schema" && len(users) == 0 {
 		args, err := b.exprs(c, e.Args)
 		if err != nil {
 			return nil, err
@@ -123,9 +128,14 @@ func (b *binder) call(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 		what = "ORDER BY specified, but %s is not an aggregate function"
 	case e.Filter != nil:
 		what = "FILTER specified, but %s is not an aggregate function"
+	case e.Over != nil:
+		what = "OVER specified, but %s is not a window function nor an aggregate function"
 	}
-	if what != "" && len(fn.Lookup(name)) > 0 {
+	if what != "" && (len(fn.Lookup(name)) > 0 || len(users) > 0) {
 		return nil, pgerr.New(pgerr.WrongObjectType, "%s", strings.ReplaceAll(what, "%s", name)).At(e.Pos)
+	}
+	if len(users) > 0 && !e.Variadic {
+		return b.userCall(c, e, users)
 	}
 	args, argPos, err := b.callArgs(c, e, name)
 	if err != nil {
@@ -208,6 +218,11 @@ func (b *binder) callArgs(c *exprCtx, e *ast.FuncCall, name string) ([]Expr, []i
 			return out, outPos, nil
 		}
 	}
+	return nil, nil, noNamedMatch(e, args)
+}
+
+// noNamedMatch is the error of a call with named arguments that no function takes.
+func noNamedMatch(e *ast.FuncCall, args []Expr) error {
 	var sig []string
 	for i, t := range exprTypes(args) {
 		s := t.Bare().Format()
@@ -216,7 +231,7 @@ func (b *binder) callArgs(c *exprCtx, e *ast.FuncCall, name string) ([]Expr, []i
 		}
 		sig = append(sig, s)
 	}
-	return nil, nil, pgerr.New(pgerr.UndefinedFunction, "function %s(%s) does not exist", name, strings.Join(sig, ", ")).
+	return pgerr.New(pgerr.UndefinedFunction, "function %s(%s) does not exist", e.Name.String(), strings.Join(sig, ", ")).
 		WithHint("No function matches the given name and argument types. You might need to add explicit type casts.").At(e.Pos)
 }
 

@@ -53,6 +53,9 @@ func (b *binder) expr(c *exprCtx, e ast.Expr) (Expr, error) {
 	case *ast.Literal:
 		return b.literal(e)
 	case *ast.Param:
+		if b.fnArgs != nil {
+			return b.fnArgs.param(e)
+		}
 		if e.N < 1 || e.N > 65535 || b.noParams {
 			return nil, pgerr.New(pgerr.UndefinedParameter, "there is no parameter $%d", e.N).At(e.Pos)
 		}

@@ -261,10 +261,10 @@ func (b *binder) view(rel *catalog.Relation, pos int) (*qres, error) {
 		return nil, unplaced(err)
 	}
 	b.viewDepth++
-	noParams := b.noParams
-	b.noParams = true
+	noParams, fnArgs := b.noParams, b.fnArgs
+	b.noParams, b.fnArgs = true, nil
 	q, err := b.queryIn(ast, nil, nil)
-	b.noParams = noParams
+	b.noParams, b.fnArgs = noParams, fnArgs
 	b.viewDepth--
 	if err != nil {
 		return nil, unplaced(err)

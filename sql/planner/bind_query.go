@@ -23,6 +23,9 @@ type binder struct {
 	paramsUsed map[int]bool
 	recursion  []*recursion // WITH RECURSIVE queries being bound, the innermost last
 	used       idset        // columns that the statement's text refers to
+	fnArgs     *funcArgs    // of the function whose body is being bound, nil outside
+	inlining   []uint32     // the functions whose bodies are being bound, the innermost last
+	calls      []uint32     // functions that have been called
 }
 
 func newBinder(o *Options) *binder {

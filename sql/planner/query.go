@@ -28,6 +28,8 @@ type Options struct {
 	// Continuous says that the plan is maintained (a view, EMIT) and no snapshot; the entry points set it.
 	Continuous bool
 	view       bool // the plan is of a view
+	// Called is told the functions that BindScalar finds called, those that their bodies call included; may be nil.
+	Called func(oid uint32)
 }
 
 // Query is a planned query.
@@ -42,6 +44,8 @@ type Query struct {
 	Continuous bool
 	// Depends lists the OIDs of the relations that the query names.
 	Depends []uint32
+	// Calls lists the OIDs of the functions that the query calls, those that their bodies call included.
+	Calls []uint32
 	// AsOf and UpTo bound a SUBSCRIBE in time; nil where they were not given.
 	AsOf, UpTo *TimeBound
 }
@@ -109,7 +113,7 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 	}
 	ids := make([]int, len(r.cols))
 	need := idset{}
-	out := &Query{Params: params, Continuous: b.o.Continuous, Depends: b.reads}
+	out := &Query{Params: params, Continuous: b.o.Continuous, Depends: b.reads, Calls: b.calls}
 	for i, c := range r.cols {
 		ids[i] = c.id
 		need[c.id] = true
@@ -229,6 +233,11 @@ func BindScalar(e ast.Expr, schema []vec.Field, want types.T, o *Options) (Expr,
 	} else if unknown(x) {
 		if x, err = b.mustCoerce(x, types.Text, 'i', e.Position()); err != nil {
 			return nil, err
+		}
+	}
+	if o.Called != nil {
+		for _, oid := range b.calls {
+			o.Called(oid)
 		}
 	}
 	return b.simplify(x), nil

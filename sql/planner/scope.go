@@ -118,6 +118,9 @@ func (b *binder) column(s *scope, r *ast.ColumnRef) (Expr, error) {
 				return b.wholeRow(t, pos), nil
 			}
 		}
+		if x, err := b.fnArgs.named(parts, pos); x != nil || err != nil {
+			return x, err
+		}
 		return nil, b.noColumn(s, "", name).At(pos)
 	case 2, 3, 4:
 		schema, tab, name := "", parts[len(parts)-2], parts[len(parts)-1]
@@ -151,6 +154,9 @@ func (b *binder) column(s *scope, r *ast.ColumnRef) (Expr, error) {
 				return &Const{int64(t.rel.OID), types.Oid}, nil
 			}
 			return nil, b.noColumn(s, tab, name).At(pos)
+		}
+		if x, err := b.fnArgs.named(parts, pos); x != nil || err != nil {
+			return x, err
 		}
 		// A composite column's field written without parentheses is no valid reference in PostgreSQL either.
 		return nil, b.noTable(s, schema, tab).At(pos)

@@ -112,11 +112,20 @@ type CreateFunction struct {
 	Name       Name
 	ArgNames   []string
 	ArgTypes   []TypeName
-	Returns    TypeName
-	Body       string
+	Defaults   []string // texts of the DEFAULT expressions, of the last parameters
+	Returns    TypeName // without a name where RETURNS was not written
+	HasBody    bool
+	Body       string // of RETURN e: SELECT e
+	Return     bool   // the body was written as RETURN e
 	Language   string
 	Volatility string
 	Strict     bool
+	Parallel   string
+	Cost       string
+	// BodyPos is where the first character of Body stands in the statement (what it would be, of RETURN), 0 unknown; in
+	// a Quoted body each quote takes two characters there.
+	BodyPos Pos
+	Quoted  bool
 }
 
 // CreateOther is a CREATE of a kind that streamsql does not have yet (TYPE, SEQUENCE, SECRET, CONNECTION, ROLE ..): Kind names it.
@@ -130,6 +139,7 @@ type CreateOther struct {
 type Drop struct {
 	Kind     string // "table", "source", "view", "materialized view", "sink", "schema", "index", "function", ...
 	Names    []Name
+	Args     [][]TypeName // of functions, where any has a list of types; parallel to Names: nil where there is none
 	IfExists bool
 	Cascade  bool
 	Pos      Pos
