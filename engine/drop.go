@@ -108,9 +108,6 @@ func (s *Session) dropAll(cat *catalog.Snapshot, rels []*catalog.Relation, funcs
 	oids := make([]uint32, 0, len(gone))
 	for _, r := range slices.Concat(deps, rels) {
 		oids = append(oids, r.OID)
-		if r.Kind == catalog.MatView {
-			s.e.coord.dropJob(r.OID)
-		}
 		s.e.stopIngest(r.OID)
 		s.e.dropSink(r.OID)
 	}
@@ -118,13 +115,22 @@ func (s *Session) dropAll(cat *catalog.Snapshot, rels []*catalog.Relation, funcs
 	for _, f := range funcs {
 		foids = append(foids, f.OID)
 	}
-	return s.e.changeCatalog(&catalogChange{Drop: oids, DropSchemas: schemas, DropFunctions: foids}, func() {
+	err := s.e.changeCatalog(&catalogChange{Drop: oids, DropSchemas: schemas, DropFunctions: foids}, func() {
 		for _, oid := range oids {
 			delete(s.e.relations, oid)
 			s.e.rowErrors.forget(oid)
 			s.e.bad.forget(oid)
 		}
 	})
+	if err != nil {
+		return err
+	}
+	// Until they were gone from the catalog, views kept up with the commits that were under way: readers saw both in one cut.
+	for _, oid := range oids {
+		s.e.coord.dropJob(oid)
+		s.e.rowErrors.forget(oid)
+	}
+	return nil
 }
 
 // dependents gives what reads the relations or calls the functions, directly or not and not among them, those that depend on
