@@ -181,3 +181,41 @@ func TestRowErrorsOfViews(t *testing.T) {
 	run(t, s, `UPDATE t SET b = 3 WHERE a = 3`)
 	expect(t, s, `SELECT * FROM m ORDER BY a`, "1|1", "3|1")
 }
+
+// TestDropEndsReaders checks that a continuous query ends with an error when what it reads is dropped or replaced.
+func TestDropEndsReaders(t *testing.T) {
+	e, s := open(t)
+	for _, c := range []struct{ ddl, text string }{
+		{"DROP TABLE t CASCADE", "has been dropped"},
+		{"CREATE OR REPLACE MATERIALIZED VIEW m AS SELECT 1 AS x", "materialized view \"m\" has been replaced"},
+		{"DROP MATERIALIZED VIEW m", "materialized view \"m\" has been dropped"},
+	} {
+		run(t, s, "DROP TABLE IF EXISTS t CASCADE; DROP MATERIALIZED VIEW IF EXISTS m; CREATE TABLE t (a int); INSERT INTO t VALUES (1); CREATE MATERIALIZED VIEW m AS SELECT a FROM t")
+		reader, err := e.NewSession(SessionOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stmts, err := reader.Parse("SELECT t.a FROM t JOIN m ON t.a = m.a EMIT CHANGES")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		p, err := reader.Execute(ctx, stmts[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _, err := p.Fetch(ctx, 0)
+		if err != nil || b.N != 1 {
+			t.Fatalf("%v", err)
+		}
+		b.Release()
+		run(t, s, c.ddl)
+		_, _, err = p.Fetch(ctx, 0)
+		if pgerr.Code(err) != pgerr.ObjectNotInPrerequisiteState || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s: %v", c.ddl, err)
+		}
+		cancel()
+		p.Close()
+		reader.Close()
+	}
+}

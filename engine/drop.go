@@ -126,9 +126,10 @@ func (s *Session) dropAll(cat *catalog.Snapshot, rels []*catalog.Relation, funcs
 		return err
 	}
 	// Until they were gone from the catalog, views kept up with the commits that were under way: readers saw both in one cut.
-	for _, oid := range oids {
-		s.e.coord.dropJob(oid)
-		s.e.rowErrors.forget(oid)
+	for _, r := range slices.Concat(deps, rels) {
+		s.e.coord.dropJob(r.OID)
+		s.e.rowErrors.forget(r.OID)
+		s.e.failReaders(r.OID, pgerr.New(pgerr.ObjectNotInPrerequisiteState, "%s \"%s\" has been dropped", r.Kind, r.Name))
 	}
 	return nil
 }
