@@ -190,7 +190,7 @@ func bagOf(rows []string) map[string]int {
 
 func TestTopN(t *testing.T) {
 	ts := []types.T{types.Int8, types.Int4, types.Float8}
-	for seed := range int64(rounds(120)) {
+	for seed := range int64(rounds(50)) {
 		rng := rand.New(rand.NewSource(seed))
 		retracts := seed%2 == 0
 		leaf := newRowLeaf(retracts, ts...)
@@ -252,7 +252,7 @@ func seenOther(log []string, l string) bool {
 
 func TestTopNSnapshot(t *testing.T) {
 	ts := []types.T{types.Int8, types.Int4, types.Float8}
-	for seed := range int64(rounds(80)) {
+	for seed := range int64(rounds(40)) {
 		rng := rand.New(rand.NewSource(seed))
 		leaf := newRowLeaf(false, ts...)
 		n := &planner.TopN{Input: leaf, Limit: int64(rng.Intn(40) - 1), Offset: int64(rng.Intn(3)), Sorted: true, WithTies: rng.Intn(3) == 0, Keys: randomKeys(rng, 3)}
