@@ -148,6 +148,9 @@ func newOperator(n planner.Node) (Operator, error) {
 	case *planner.Aggregate:
 		return newAggregate(n)
 	case *planner.Join:
+		if n.Single {
+			return &singleJoin{n: n}, nil
+		}
 		return newJoin(n)
 	case *planner.AsOfJoin:
 		return newAsofJoin(n)

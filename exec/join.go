@@ -36,7 +36,6 @@ type joinOp struct {
 	anti     bool // left rows without one
 	pairs    bool // matching pairs are sent
 	single   bool
-	suspect  bool // single: a left row got a second match since the last tick
 	half     bool // semi or anti decided by the key alone: right rows are only counted
 
 	held     []*vec.Batch // left rows of a snapshot until the right side is complete
@@ -503,9 +502,6 @@ func (j *joinOp) passMark() error {
 
 // Tick implements Operator.
 func (j *joinOp) Tick(Tick) error {
-	if j.suspect && j.ctx.Continuous {
-		return j.checkSingle()
-	}
 	return nil
 }
 

@@ -377,11 +377,9 @@ func (j *joinOp) matchPair(s, o *joinSide, row int, r rowRef, op vec.Op) error {
 			return j.put(-1, r, -op, n)
 		}
 		return nil
-	case j.single && !j.ctx.Continuous:
+	case j.single:
 		j.firstRef[row] = r
 		return nil
-	case j.single && before > 0 && op == vec.Insert:
-		j.suspect = true
 	}
 	if first && o.pad && !j.deferPad {
 		if err := j.put(-1, r, vec.Delete, n); err != nil {
@@ -408,11 +406,9 @@ func (j *joinOp) finishRow(s *joinSide, row int, op vec.Op) error {
 	}
 	m := j.matched[row]
 	switch {
-	case m > 1 && j.single && j.own == 0 && j.sides[1].ended:
+	case m > 1 && j.single:
 		return j.notSingle(row)
-	case m > 1 && j.single && j.own == 0:
-		j.suspect = true
-	case m > 0 && j.single && j.own == 0 && !j.ctx.Continuous:
+	case m > 0 && j.single:
 		return j.put(row, j.firstRef[row], op, 1)
 	case m > 0 && j.semi && j.own == 0:
 		return j.put(row, noRow, op, 1)
@@ -431,27 +427,6 @@ func (j *joinOp) notSingle(row int) error {
 		return errNotSingle()
 	}
 	return j.ctx.RowError(errNotSingle(), j.b, row)
-}
-
-// checkSingle reports the left rows that have more than one match at the end of a tick,
-// when one was added.
-func (j *joinOp) checkSingle() error {
-	l := j.sides[0]
-	var failed error
-	l.store.each(func(r rowRef) {
-		if failed != nil || l.store.matches[r>>blockBits][r&blockMask] < 2 {
-			return
-		}
-		if j.ctx.RowError == nil {
-			failed = errNotSingle()
-			return
-		}
-		b := l.store.takeRows(l.schema, []rowRef{r}, nil)
-		failed = j.ctx.RowError(errNotSingle(), b, 0)
-		b.Release()
-	})
-	j.suspect = false
-	return failed
 }
 
 // put queues n copies of an output row: row own of the batch (-1: NULLs) beside row r of the other side (noRow: NULLs).

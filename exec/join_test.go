@@ -453,7 +453,7 @@ func TestJoinSingleChangelog(t *testing.T) {
 	l, r := newRowLeaf(true, types.Int8, types.Int8, types.Int8), newRowLeaf(true, types.Int8, types.Int8, types.Int8)
 	n := joinCase{typ: planner.LeftJoin}.node(l, r)
 	n.Single = true
-	run := newRowRun(t, true, 100, func() (Operator, error) { return newJoin(n) }, l, r)
+	run := newRowRun(t, true, 100, func() (Operator, error) { return &singleJoin{n: n}, nil }, l, r)
 	row := func(k int64) []types.Datum { return []types.Datum{k, nil, nil} }
 	run.add(change{0, row(7), vec.Insert})
 	run.add(change{1, row(1), vec.Insert})

@@ -467,6 +467,9 @@ func (p *builder) join(j Join) Node {
 		case semi:
 			n.props.Keys = l.props.Keys
 		default:
+			if unique(r.props.Keys, n.RightKeys) {
+				n.Single = false // there is nothing to check
+			}
 			lone, rone := unique(r.props.Keys, n.RightKeys) || n.Single, unique(l.props.Keys, n.LeftKeys)
 			if lone && (n.Type == InnerJoin || n.Type == LeftJoin) {
 				n.props.Keys = append(n.props.Keys, l.props.Keys...)
