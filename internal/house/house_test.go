@@ -15,7 +15,7 @@ import (
 // order lists the packages from the ground up. A package may import what stands
 // before it, and nothing after it or beside it on the same line.
 var order = [][]string{
-	{"internal/pgerr", "sql/parser/ast"},
+	{"internal/pgerr", "sql/parser/ast", "internal/pgtest"},
 	{"internal/types", "connector/format"},
 	{"internal/vec", "sql/parser"},
 	{"state", "window", "connector"},
@@ -25,7 +25,7 @@ var order = [][]string{
 	{"sql/planner"},
 	{"exec"},
 	{"engine"},
-	{"wire", "internal/sqltest", "internal/bench", "internal/laws"},
+	{"wire", "internal/sqltest", "internal/bench", "internal/laws", "internal/difftest"},
 	{"cmd/streamsql", "internal/bench/cmd"},
 }
 

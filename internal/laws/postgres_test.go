@@ -5,19 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"streamsql/internal/pgtest"
 )
 
 // postgresServer is a private PostgreSQL server.
@@ -29,67 +23,14 @@ type postgresServer struct {
 // postgres is a connection to it with tables of its own.
 type postgres struct{ c *pgx.Conn }
 
-// startPostgres starts a server on a port of its own for the time of the test.
+// startPostgres starts a server for the time of the test.
 func startPostgres(t *testing.T) (*postgresServer, error) {
-	initdb, err := exec.LookPath("initdb")
+	s, err := pgtest.Start()
 	if err != nil {
 		return nil, err
 	}
-	bin, err := exec.LookPath("postgres")
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp("", "laws")
-	if err != nil {
-		return nil, err
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	attr := &syscall.SysProcAttr{}
-	if os.Getuid() == 0 { // the server refuses to run as root
-		u, err := user.Lookup("postgres")
-		if err != nil {
-			return nil, err
-		}
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		if err := os.Chown(dir, uid, gid); err != nil {
-			return nil, err
-		}
-	}
-	data := filepath.Join(dir, "data")
-	cmd := exec.Command(initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
-	cmd.SysProcAttr, cmd.Dir = attr, dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("initdb: %w: %s", err, out)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	server := exec.Command(bin, "-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
-		"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c", "TimeZone=UTC", "-c", "jit=off", "-c", "autovacuum=off")
-	var log bytes.Buffer
-	server.SysProcAttr, server.Dir, server.Stderr = attr, dir, &log
-	if err := server.Start(); err != nil {
-		return nil, err
-	}
-	t.Cleanup(func() {
-		server.Process.Signal(syscall.SIGINT)
-		server.Wait()
-	})
-	ctx := context.Background()
-	url := fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable&default_query_exec_mode=simple_protocol", port)
-	for range 100 {
-		var c *pgx.Conn
-		if c, err = pgx.Connect(ctx, url); err == nil {
-			return &postgresServer{url: url}, c.Close(ctx)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	return nil, fmt.Errorf("%w: %s", err, log.String())
+	t.Cleanup(s.Stop)
+	return &postgresServer{url: s.URL("postgres") + "&default_query_exec_mode=simple_protocol"}, nil
 }
 
 // connect makes a connection with empty tables.

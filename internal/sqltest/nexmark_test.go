@@ -167,7 +167,7 @@ func copyToPostgres(ctx context.Context, from *conn, pg *pgconn.PgConn, table st
 // PostgreSQL's, and with one another where there is no PostgreSQL.
 func TestNexmark(t *testing.T) {
 	var pg *pgconn.PgConn
-	if serverOnce.Do(func() { theServer, serverErr = startPostgres() }); serverErr == nil {
+	if serverOnce.Do(startServer); serverErr == nil {
 		pg = theServer.database(t)
 	} else {
 		t.Logf("the forms are compared with one another only, not with PostgreSQL 15: %v", serverErr)

@@ -4,29 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"streamsql/internal/pgerr"
+	"streamsql/internal/pgtest"
 )
 
-// server is a PostgreSQL of our own: a fresh cluster in a temporary directory on a free loopback port.
-type server struct {
-	dir  string
-	port int
-	cmd  *exec.Cmd
-}
+// server is a private PostgreSQL.
+type server struct{ *pgtest.Server }
 
 var (
 	serverOnce sync.Once
@@ -34,10 +26,17 @@ var (
 	serverErr  error
 )
 
+func startServer() {
+	var s *pgtest.Server
+	if s, serverErr = pgtest.Start(); serverErr == nil {
+		theServer = &server{s}
+	}
+}
+
 // postgres gives the server, which is started for the first test that asks; the test is skipped where there is none to start.
 func postgres(t *testing.T) *server {
 	t.Helper()
-	serverOnce.Do(func() { theServer, serverErr = startPostgres() })
+	serverOnce.Do(startServer)
 	if serverErr != nil {
 		t.Skipf("not compared with PostgreSQL 15: %v", serverErr)
 	}
@@ -47,109 +46,13 @@ func postgres(t *testing.T) *server {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if theServer != nil {
-		theServer.stop()
+		theServer.Stop()
 	}
 	os.Exit(code)
 }
 
-func findProgram(name string) (string, error) {
-	for _, dir := range []string{"/usr/lib/postgresql/15/bin", "/usr/local/bin", "/opt/homebrew/opt/postgresql@15/bin"} {
-		p := filepath.Join(dir, name)
-		if _, err := os.Stat(p); err == nil {
-			return p, nil
-		}
-	}
-	return exec.LookPath(name)
-}
-
-func startPostgres() (*server, error) {
-	initdb, err := findProgram("initdb")
-	if err != nil {
-		return nil, errors.New("initdb is not installed (make deps)")
-	}
-	bin, err := findProgram("postgres")
-	if err != nil {
-		return nil, errors.New("postgres is not installed (make deps)")
-	}
-	version, err := exec.Command(bin, "--version").Output()
-	if err != nil {
-		return nil, err
-	}
-	if !strings.Contains(string(version), " 15") {
-		return nil, fmt.Errorf("%s is not version 15", strings.TrimSpace(string(version)))
-	}
-	dir, err := os.MkdirTemp("", "streamsql-pg")
-	if err != nil {
-		return nil, err
-	}
-	s := &server{dir: dir}
-	// PostgreSQL refuses to run as root: it gets the account that its package made.
-	attr := &syscall.SysProcAttr{}
-	if os.Getuid() == 0 {
-		u, err := user.Lookup("postgres")
-		if err != nil {
-			os.RemoveAll(dir)
-			return nil, errors.New("running as root, and there is no user postgres")
-		}
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		if err := os.Chown(dir, uid, gid); err != nil {
-			os.RemoveAll(dir)
-			return nil, err
-		}
-		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	}
-	data := filepath.Join(dir, "data")
-	init := exec.Command(initdb, "-D", data, "-U", "postgres", "--locale=C", "-E", "UTF8", "-A", "trust", "--no-sync")
-	init.SysProcAttr, init.Dir = attr, dir
-	if out, err := init.CombinedOutput(); err != nil {
-		os.RemoveAll(dir)
-		return nil, fmt.Errorf("initdb: %v: %s", err, out)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		os.RemoveAll(dir)
-		return nil, err
-	}
-	s.port = l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	s.cmd = exec.Command(bin, "-D", data, "-p", strconv.Itoa(s.port), "-k", dir,
-		"-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "TimeZone=UTC", "-c", "log_destination=stderr")
-	s.cmd.SysProcAttr, s.cmd.Dir = attr, dir
-	if err := s.cmd.Start(); err != nil {
-		os.RemoveAll(dir)
-		return nil, err
-	}
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		c, err := s.connect(context.Background(), "postgres")
-		if err == nil {
-			c.Close(context.Background())
-			return s, nil
-		}
-		if time.Now().After(deadline) {
-			s.stop()
-			return nil, fmt.Errorf("postgres does not answer: %w", err)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
-func (s *server) stop() {
-	s.cmd.Process.Signal(syscall.SIGINT) // fast shutdown
-	done := make(chan struct{})
-	go func() { s.cmd.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(10 * time.Second):
-		s.cmd.Process.Kill()
-		<-done
-	}
-	os.RemoveAll(s.dir)
-}
-
 func (s *server) connect(ctx context.Context, db string) (*pgconn.PgConn, error) {
-	return pgconn.Connect(ctx, fmt.Sprintf("host=127.0.0.1 port=%d user=postgres dbname=%s sslmode=disable", s.port, db))
+	return pgconn.Connect(ctx, s.URL(db))
 }
 
 // database makes an empty database and connects to it.

@@ -7,15 +7,14 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"streamsql/internal/pgerr"
+	"streamsql/internal/pgtest"
 )
 
 // The golden files hold what PostgreSQL 15 answers; -update asks a private server again.
@@ -24,41 +23,17 @@ var update = flag.Bool("update", false, "rewrite testdata from a PostgreSQL serv
 // startPostgres runs a private server and gives a connection; it skips the test where there is no postgres.
 func startPostgres(t *testing.T) *pgconn.PgConn {
 	t.Helper()
-	ctx := context.Background()
-	dsn := os.Getenv("TYPES_TEST_PG")
-	if dsn == "" {
-		initdb, err1 := exec.LookPath("initdb")
-		server, err2 := exec.LookPath("postgres")
-		if err1 != nil || err2 != nil {
-			t.Skip("postgres is not installed")
-		}
-		if os.Getuid() == 0 {
-			t.Skip("postgres does not run as root; start one and set TYPES_TEST_PG")
-		}
-		dir := t.TempDir()
-		data := filepath.Join(dir, "data")
-		if out, err := exec.Command(initdb, "-D", data, "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C").CombinedOutput(); err != nil {
-			t.Skipf("initdb: %v\n%s", err, out)
-		}
-		cmd := exec.Command(server, "-D", data, "-k", dir, "-c", "listen_addresses=", "-c", "fsync=off")
-		if err := cmd.Start(); err != nil {
-			t.Skip(err)
-		}
-		t.Cleanup(func() {
-			_ = cmd.Process.Signal(os.Interrupt)
-			_ = cmd.Wait()
-		})
-		dsn = "host=" + dir + " user=postgres dbname=postgres"
+	s, err := pgtest.Start()
+	if err != nil {
+		t.Skip(err)
 	}
-	for range 100 {
-		if c, err := pgconn.Connect(ctx, dsn); err == nil {
-			t.Cleanup(func() { _ = c.Close(ctx) })
-			return c
-		}
-		time.Sleep(50 * time.Millisecond)
+	t.Cleanup(s.Stop)
+	c, err := pgconn.Connect(context.Background(), s.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Skip("the server does not answer")
-	return nil
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	return c
 }
 
 // ask gives the first column of the first row as text, or the error as the golden files hold it.
