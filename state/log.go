@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"streamsql/internal/pgerr"
 )
 
@@ -36,8 +38,6 @@ const (
 	maxRecord = 1 << 30
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // OpenLog opens the log of a directory, making both if they are missing, and gives every record to replay. The bytes are valid during the call.
 func OpenLog(dir string, replay func(record []byte) error) (*Log, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -57,14 +57,6 @@ func OpenLog(dir string, replay func(record []byte) error) (*Log, error) {
 		return nil, err
 	}
 	return l, nil
-}
-
-func ioError(what, path string, err error) error {
-	code := pgerr.IOError
-	if errors.Is(err, syscall.ENOSPC) {
-		code = pgerr.DiskFull
-	}
-	return pgerr.New(code, "could not %s \"%s\": %v", what, path, err).WithCause(err)
 }
 
 func (l *Log) path() string { return filepath.Join(l.dir, logName) }
@@ -89,7 +81,7 @@ func (l *Log) open(replay func([]byte) error) (err error) {
 			return ioError("sync file", l.path(), err)
 		}
 		l.size = int64(logHeader)
-		return syncDir(l.dir)
+		return syncDir(vfs.Default, l.dir)
 	}
 	r := bufio.NewReaderSize(l.f, 1<<20)
 	head := make([]byte, logHeader)
@@ -146,18 +138,6 @@ func (l *Log) open(replay func([]byte) error) (err error) {
 func (l *Log) damaged() error {
 	return pgerr.New(pgerr.DataCorrupted, "file \"%s\" is damaged at byte %d", l.path(), l.size).
 		WithHint("Restore the data directory from a backup.")
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return ioError("open directory", dir, err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return ioError("sync directory", dir, err)
-	}
-	return nil
 }
 
 func frame(dst []byte, record []byte) []byte {
@@ -233,7 +213,7 @@ func (l *Log) Rewrite(write func(add func(record []byte) error) error) error {
 	}
 	l.f.Close()
 	l.f, l.size = f, size
-	return syncDir(l.dir)
+	return syncDir(vfs.Default, l.dir)
 }
 
 // Close closes the files and gives the directory free.

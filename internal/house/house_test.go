@@ -32,14 +32,15 @@ var order = [][]string{
 // libraries lists the packages that may import a library (by the beginning of
 // its path) directly. A library that is not listed may not be imported at all.
 var libraries = map[string][]string{
-	"github.com/pingcap/tidb/":        {"sql/parser"},
-	"github.com/jackc/pgproto3/":      {"wire"},
-	"github.com/chzyer/readline":      {"cmd/streamsql"},
-	"github.com/apache/arrow/go/v17/": {"internal/vec", "connector/file", "exec"},
-	"github.com/tidwall/btree":        {"state", "internal/fn"},
-	"github.com/zeebo/xxh3":           {"exec", "internal/fn"},
-	"golang.org/x/sys/unix":           {"wire"},
-	"golang.org/x/text/unicode/norm":  {"internal/fn"},
+	"github.com/pingcap/tidb/":         {"sql/parser"},
+	"github.com/jackc/pgproto3/":       {"wire"},
+	"github.com/chzyer/readline":       {"cmd/streamsql"},
+	"github.com/apache/arrow/go/v17/":  {"internal/vec", "connector/file", "exec"},
+	"github.com/tidwall/btree":         {"state", "internal/fn"},
+	"github.com/cockroachdb/pebble/v2": {"state"},
+	"github.com/zeebo/xxh3":            {"exec", "internal/fn"},
+	"golang.org/x/sys/unix":            {"wire"},
+	"golang.org/x/text/unicode/norm":   {"internal/fn"},
 }
 
 // arrowPackages narrows the use of Arrow further: outside internal/vec only what is

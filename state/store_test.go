@@ -1,0 +1,450 @@
+package state
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"streamsql/internal/pgerr"
+)
+
+func openStore(t testing.TB, dir string, o StoreOptions) *Store {
+	t.Helper()
+	s, err := OpenStore(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func put(t testing.TB, s *Store, sync bool, kv ...string) {
+	t.Helper()
+	c := s.NewCommit()
+	for i := 0; i < len(kv); i += 2 {
+		c.Put(Jobs, []byte(kv[i]), []byte(kv[i+1]))
+	}
+	if err := c.Write(sync); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func dump(t testing.TB, s *Store, prefix string) string {
+	t.Helper()
+	var out []string
+	if err := s.Scan(Jobs, []byte(prefix), func(k, v []byte) bool {
+		out = append(out, string(k)+"="+string(v))
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestStore(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, StoreOptions{})
+	put(t, s, true, "a", "1", "ab", "2", "b", "3", "\xff\xff", "4")
+	v, err := s.View()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.NewCommit()
+	c.Put(Journal, []byte("a"), []byte("other space"))
+	c.Delete(Jobs, []byte("b"))
+	c.DeletePrefix(Jobs, []byte("\xff"))
+	c.DeleteRange(Jobs, []byte("a"), []byte("ab"))
+	c.Put(Jobs, []byte("a"), []byte("later"))
+	if err := c.Write(false); err != nil {
+		t.Fatal(err)
+	}
+	if got := dump(t, s, ""); got != "a=later ab=2" {
+		t.Error(got)
+	}
+	if got := dump(t, s, "ab"); got != "ab=2" {
+		t.Error(got)
+	}
+	if b, ok, err := v.Get(Jobs, []byte("b")); !ok || err != nil || string(b) != "3" {
+		t.Error("a view changed", string(b), ok, err)
+	}
+	n := 0
+	if err := v.Scan(Jobs, nil, []byte("ab"), func(k, v []byte) bool { n++; return n < 2 }); err != nil || n != 2 {
+		t.Error(n, err)
+	}
+	if _, err := OpenStore(dir, StoreOptions{}); pgerr.Code(err) != pgerr.ObjectInUse {
+		t.Error("second server on one directory:", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := v.Get(Jobs, []byte("b")); pgerr.Code(err) != pgerr.AdminShutdown {
+		t.Error("read after Close:", err)
+	}
+	v.Close()
+	s = openStore(t, dir, StoreOptions{})
+	defer s.Close()
+	if got := dump(t, s, ""); got != "a=later ab=2" {
+		t.Error(got)
+	}
+	if _, ok, err := s.Get(Catalog, []byte("a")); ok || err != nil {
+		t.Error(ok, err)
+	}
+}
+
+// TestStoreFormat: another format version is refused before anything is touched.
+func TestStoreFormat(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "streamsql.log"), []byte("streamsql\x01\x00\x00\x00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused := func(code, text string) {
+		t.Helper()
+		_, err := OpenStore(dir, StoreOptions{})
+		if pgerr.Code(err) != code || !strings.Contains(err.Error(), text) {
+			t.Errorf("got %v, want %s %q", err, code, text)
+		}
+	}
+	refused(pgerr.FeatureNotSupported, "has format 1, this server reads format 2")
+	if es, _ := os.ReadDir(dir); len(es) != 1 {
+		t.Error("the directory was changed", es)
+	}
+	os.Remove(filepath.Join(dir, "streamsql.log"))
+	openStore(t, dir, StoreOptions{}).Close()
+	format := filepath.Join(dir, "FORMAT")
+	if err := os.WriteFile(format, []byte("streamsql data directory, format 3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(pgerr.FeatureNotSupported, "has format 3, this server reads format 2")
+	os.WriteFile(format, []byte("nothing of ours"), 0o600)
+	refused(pgerr.DataCorrupted, "does not tell the format")
+	os.Remove(format)
+	refused(pgerr.DataCorrupted, "has lost its file")
+}
+
+func TestStoreTemporary(t *testing.T) {
+	dir := t.TempDir()
+	a, b := openStore(t, dir, StoreOptions{Temporary: true}), openStore(t, dir, StoreOptions{Temporary: true})
+	put(t, a, true, "k", "1")
+	put(t, b, true, "k", "2")
+	if dump(t, a, "") != "k=1" {
+		t.Error(dump(t, a, ""))
+	}
+	a.Close()
+	b.Close()
+	if es, _ := os.ReadDir(dir); len(es) != 0 {
+		t.Error("left behind:", es)
+	}
+}
+
+func writeBlob(s *Store, name string, data []byte, rng *rand.Rand) error {
+	w, err := s.CreateBlob(name)
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	for len(data) > 0 {
+		n := min(len(data), 1+rng.IntN(100_000))
+		if _, err := w.Write(data[:n]); err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	return w.Finish()
+}
+
+func readBlob(s *Store, name string) ([]byte, error) {
+	r, err := s.OpenBlob(name)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return io.ReadAll(r)
+}
+
+// TestBlobs: what was finished is read back whole; a blob that was cut or changed anywhere is reported.
+func TestBlobs(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, StoreOptions{})
+	defer s.Close()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	for _, size := range []int{0, 1, blobChunk - 1, blobChunk, 3*blobChunk + 17} {
+		data := make([]byte, size)
+		for i := range data {
+			data[i] = byte(rng.Uint32())
+		}
+		name := fmt.Sprint("b", size)
+		if err := writeBlob(s, name, data, rng); err != nil {
+			t.Fatal(err)
+		}
+		got, err := readBlob(s, name)
+		if err != nil || !bytes.Equal(got, data) {
+			t.Fatalf("size %d: %v", size, err)
+		}
+		path := filepath.Join(dir, "blobs", name)
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			bad := bytes.Clone(whole)
+			if rng.IntN(2) == 0 {
+				bad = bad[:rng.IntN(len(bad))]
+			} else {
+				bad[rng.IntN(len(bad))] ^= 1 << rng.IntN(8)
+			}
+			os.WriteFile(path, bad, 0o600)
+			if _, err := readBlob(s, name); pgerr.Code(err) != pgerr.DataCorrupted {
+				t.Fatalf("size %d, damaged: %v", size, err)
+			}
+		}
+	}
+	if _, err := s.CreateBlob("left"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RemoveBlob("b0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RemoveBlob("b0"); err != nil {
+		t.Fatal(err)
+	}
+	names, err := s.Blobs()
+	if err != nil || fmt.Sprint(names) != fmt.Sprintf("[b1 b%d b%d b%d]", blobChunk-1, blobChunk, 3*blobChunk+17) {
+		t.Error(names, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "blobs", "left.new")); !os.IsNotExist(err) {
+		t.Error("the unfinished blob is still there:", err)
+	}
+}
+
+// TestStoreCrash: after a crash at any point, with what was not synced there or not, a block at a time, every commit is there wholly or not at
+// all, no synced one is missing, nor one before it, and blobs that a commit names are whole.
+func TestStoreCrash(t *testing.T) {
+	for range 20 {
+		seed := rand.Uint64()
+		rng := rand.New(rand.NewPCG(seed, 1))
+		fs := vfs.NewCrashableMem()
+		done, synced := 0, 0
+		for range 4 {
+			s, err := OpenStore("/data", StoreOptions{FS: fs, MemTableBytes: 16 << 10})
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			n := crashContent(t, s, seed, rng)
+			if n < synced || n > done {
+				t.Fatalf("seed %d: %d commits after a crash, %d were made, %d synced", seed, n, done, synced)
+			}
+			done, synced = n, n
+			for range rng.IntN(60) {
+				done++
+				name := fmt.Sprint("blob", done)
+				if err := writeBlob(s, name, []byte(name), rng); err != nil {
+					t.Fatal(err)
+				}
+				c := s.NewCommit()
+				for i := range 5 {
+					c.Put(Meta, fmt.Appendf(nil, "k%d", i), fmt.Appendf(nil, "%d %s", done, strings.Repeat("x", rng.IntN(900))))
+				}
+				sync := rng.IntN(3) == 0
+				if err := c.Write(sync); err != nil {
+					t.Fatal(err)
+				}
+				if sync {
+					synced = done
+				}
+			}
+			after := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
+			s.Close()
+			fs = after
+		}
+	}
+}
+
+func crashContent(t *testing.T, s *Store, seed uint64, rng *rand.Rand) int {
+	n := -1
+	for i := range 5 {
+		v, ok, err := s.Get(Meta, fmt.Appendf(nil, "k%d", i))
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		m := 0
+		if ok {
+			fmt.Sscan(string(v), &m)
+		}
+		if n >= 0 && n != m {
+			t.Fatalf("seed %d: a commit is there in part", seed)
+		}
+		n = m
+	}
+	if n > 0 {
+		name := fmt.Sprint("blob", n)
+		if b, err := readBlob(s, name); err != nil || string(b) != name {
+			t.Fatalf("seed %d: blob %q: %q, %v", seed, name, b, err)
+		}
+	}
+	return n
+}
+
+// TestStoreFailure: after a write that failed, wherever, no commit claims to be there, reads go on, and everything acknowledged is there when the
+// directory is opened again.
+func TestStoreFailure(t *testing.T) {
+	for range 60 {
+		seed := rand.Uint64()
+		rng := rand.New(rand.NewPCG(seed, 2))
+		mem := vfs.NewCrashableMem()
+		var left atomic.Int64
+		left.Store(int64(1 + rng.IntN(400)))
+		fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && left.Add(-1) == 0 {
+				return syscall.EIO
+			}
+			return nil
+		}))
+		s, err := OpenStore("/data", StoreOptions{FS: fs, MemTableBytes: 16 << 10})
+		acked := 0
+		for i := 1; err == nil && i < 400; i++ {
+			c := s.NewCommit()
+			c.Put(Jobs, []byte("n"), fmt.Appendf(nil, "%d", i))
+			c.Put(Jobs, fmt.Appendf(nil, "k%d", i), bytes.Repeat([]byte{'x'}, rng.IntN(900)))
+			if err = c.Write(true); err == nil {
+				acked = i
+			}
+		}
+		if err != nil && pgerr.Code(err) != pgerr.IOError && pgerr.Code(err) != pgerr.ObjectInUse {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		if s != nil {
+			if err != nil {
+				if err := s.NewCommit().Write(true); pgerr.Code(err) != pgerr.IOError {
+					t.Fatalf("seed %d: a commit after a failure: %v", seed, err)
+				}
+				if v, ok, err := s.Get(Jobs, []byte("n")); acked > 0 && (err != nil || !ok || len(v) == 0) {
+					t.Fatalf("seed %d: read after a failure: %v", seed, err)
+				}
+			}
+			s.Close()
+		}
+		again := openStore(t, "/data", StoreOptions{FS: mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rng})})
+		n := 0
+		if v, ok, err := again.Get(Jobs, []byte("n")); err != nil {
+			t.Fatal(err)
+		} else if ok {
+			fmt.Sscan(string(v), &n)
+		}
+		if n < acked {
+			t.Fatalf("seed %d: commit %d was acknowledged, %d is there", seed, acked, n)
+		}
+		again.Close()
+	}
+}
+
+// TestStoreFull: with a full disk a commit waits, reads go on, and it ends when there is room.
+func TestStoreFull(t *testing.T) {
+	var full atomic.Bool
+	mem := vfs.NewCrashableMem()
+	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && (op.Kind == errorfs.OpFileWrite || op.Kind == errorfs.OpCreate) {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	told := make(chan bool, 10)
+	s := openStore(t, "/data", StoreOptions{FS: fs, Full: func(b bool) { told <- b }})
+	put(t, s, true, "a", "1")
+	full.Store(true)
+	written := make(chan error, 1)
+	go func() {
+		c := s.NewCommit()
+		c.Put(Jobs, []byte("a"), []byte("2"))
+		written <- c.Write(true)
+	}()
+	if !<-told || !s.Full() {
+		t.Error("not full")
+	}
+	if _, ok, err := s.Get(Jobs, []byte("a")); !ok || err != nil {
+		t.Error(ok, err)
+	}
+	select {
+	case err := <-written:
+		t.Fatal("written to a full disk", err)
+	case <-time.After(3 * roomCheck):
+	}
+	if err := writeBlob(s, "b", []byte("x"), rand.New(rand.NewPCG(1, 1))); pgerr.Code(err) != pgerr.DiskFull {
+		t.Error(err)
+	}
+	full.Store(false)
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+	if <-told || s.Full() {
+		t.Error("still full")
+	}
+	full.Store(true)
+	go func() {
+		c := s.NewCommit()
+		c.Put(Jobs, []byte("a"), []byte("3"))
+		written <- c.Write(true)
+	}()
+	<-told
+	s.Close()
+	if err := <-written; pgerr.Code(err) != pgerr.DiskFull {
+		t.Error("a commit that was given up:", err)
+	}
+	s = openStore(t, "/data", StoreOptions{FS: mem.CrashClone(vfs.CrashCloneCfg{})})
+	defer s.Close()
+	if got := dump(t, s, ""); got != "a=2" {
+		t.Error(got)
+	}
+}
+
+// TestStoreDamage: a block that is not as it was written is reported by whoever reads it.
+func TestStoreDamage(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, StoreOptions{})
+	c := s.NewCommit()
+	for i := range 1000 {
+		c.Put(Jobs, fmt.Appendf(nil, "k%05d", i), bytes.Repeat([]byte{byte(i)}, 100))
+	}
+	if err := c.Write(true); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	files, _ := filepath.Glob(filepath.Join(dir, "store", "*.sst"))
+	if len(files) == 0 {
+		t.Fatal("no table files")
+	}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[1000] ^= 1
+		os.WriteFile(f, b, 0o600)
+	}
+	s, err := OpenStore(dir, StoreOptions{})
+	if err == nil {
+		err = s.Scan(Jobs, nil, func(k, v []byte) bool { return true })
+		s.Close()
+	}
+	if pgerr.Code(err) != pgerr.DataCorrupted {
+		t.Error(err)
+	}
+	if e := (*pgerr.Error)(nil); !errors.As(err, &e) || e.Hint == "" {
+		t.Error("no hint")
+	}
+}
