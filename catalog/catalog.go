@@ -58,6 +58,10 @@ type Relation struct {
 	Watermark      *Watermark
 	Options        []Option // of WITH, in order
 	Definition     string   // of views and sinks: the query's text
+	// Path and Settings are what the definition was written under: the schemas where its names are looked up, and the
+	// settings that constants and functions in it depend on. They hold whoever reads the view.
+	Path     []string          `json:",omitempty"`
+	Settings map[string]string `json:",omitempty"`
 	Owner          string
 	Comment        string
 	// Depends lists the OIDs of the relations that the definition reads.

@@ -24,6 +24,9 @@ type Config struct {
 	// BadRow is called for each row that could not be decoded. If it returns an error the source stops
 	// with it. nil: the first bad row is an error. Where it is set, which rows are bad must not depend on Project.
 	BadRow func(r *BadRow) error
+	// Replay says that what comes has been read before, and is read again after a restart: a source whose rows come at a
+	// rate of its own gives them at once.
+	Replay bool
 }
 
 // BadRow is a row that could not be decoded.

@@ -74,6 +74,7 @@ func (s *Session) createView(ctx context.Context, x *ast.CreateView) (string, er
 		return "", pgerr.New(pgerr.UndefinedParameter, "there is no parameter $1").At(x.Name.Pos)
 	}
 	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.View, Owner: s.user, Definition: x.Text, Depends: q.Depends, Calls: q.Calls}
+	s.keepSettings(rel)
 	if x.Materialized {
 		rel.Kind = catalog.MatView
 		if ks := q.Root.Props().Keys; len(ks) > 0 {
@@ -202,7 +203,7 @@ func (s *Session) replaceableMatView(old *catalog.Relation, q *planner.Query, po
 // was opened: the rows that it put aside then are still there.
 func (s *Session) startJob(ctx context.Context, r *relation, root planner.Node, again bool) (*job, error) {
 	fc := s.fnCtx(ctx)
-	j, err := s.e.newJob(ctx, r, root, fc, s.viewer(), s.searchPath(s.e.Catalog()))
+	j, err := s.e.newJob(ctx, r, root, fc, s.viewer(), s.searchPath(s.e.Catalog()), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -18,14 +18,16 @@ import (
 // feed gives the rows of one Scan to a graph: the stored content of a relation, the
 // changes of a relation, or what a connector reads.
 type feed struct {
-	e       *Engine
-	graph   *exec.Graph
-	input   int
-	scan    *planner.Scan
-	schema  *vec.Schema
-	rows    *state.Scanner   // stored content not pushed yet
-	src     connector.Source // nil: not read from a connector
-	changes bool             // goes on with the relation's changes
+	e      *Engine
+	graph  *exec.Graph
+	input  int
+	scan   *planner.Scan
+	schema *vec.Schema
+	rows   *state.Scanner   // stored content not pushed yet
+	src    connector.Source // nil: not read from a connector
+	// open opens src at a position (nil: the beginning); again: for rows that have been read before.
+	open    func(ctx context.Context, at connector.Offset, again bool) error
+	changes bool // goes on with the relation's changes
 	builder *vec.Builder
 	parts   int
 	ended   bool
@@ -36,11 +38,27 @@ type feed struct {
 	leader    *feed
 	followers []*feed
 	columns   []int
+
+	// log, of a job that survives restarts, notes what is read; before is the position at the first poll of the step.
+	log    *journal
+	before connector.Offset
+	polled bool
+	digest uint64 // of the rows pushed last
+	views  []vec.Vec
+
+	// patient says that a source that fails may come back; away is not nil while it is.
+	patient bool
+	away    *outage
 }
 
 // newFeeds opens the feeds of all inputs of a graph. In a snapshot query changes
-// is false: feeds end after the stored content. snaps holds that content.
-func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*state.TableSnapshot, viewer *catalog.Viewer, env types.Env, changes bool, alloc vec.Allocator, put *aside) (fs []*feed, err error) {
+// is false: feeds end after the stored content. snaps holds that content. at, where not nil, says where the inputs
+// stood when the state was written that the graph will go on with: connectors are opened there to be read again, see
+// replay, and content that is stored has been taken in.
+func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*state.TableSnapshot, viewer *catalog.Viewer, env types.Env, changes bool, alloc vec.Allocator, put *aside, at []feedPosition) (fs []*feed, err error) {
+	if at != nil && len(at) != len(g.Inputs()) {
+		return nil, errOldState
+	}
 	defer func() {
 		if err != nil {
 			closeFeeds(fs)
@@ -77,7 +95,18 @@ func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*
 				}
 				cfg := e.connectorConfig(rel, env, alloc, bad)
 				cfg.Project = f.readColumns(alloc)
-				if f.src, err = c.Open(ctx, cfg, nil); err == nil {
+				f.open = func(ctx context.Context, at connector.Offset, again bool) (err error) {
+					cfg := *cfg
+					if cfg.Replay = again; again && cfg.BadRow != nil {
+						cfg.BadRow = func(*connector.BadRow) error { return nil } // it has been told of
+					}
+					f.src, err = c.Open(ctx, &cfg, at)
+					return err
+				}
+				if at != nil {
+					return f.open(ctx, at[i].offset, true)
+				}
+				if err = f.open(ctx, nil, false); err == nil {
 					f.setPartitions()
 				}
 				return err
@@ -87,11 +116,16 @@ func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*
 			if snap == nil {
 				return fs, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", rel.Name)
 			}
-			f.rows = snap.Scan(in.Scan.Cols)
+			if at == nil {
+				f.rows = snap.Scan(in.Scan.Cols)
+			}
 			f.changes = changes
 		}
 		f.parts = 1
-		g.SetPartitions(i, 1)
+		if at != nil {
+			f.parts, f.ended = at[i].parts, at[i].ended
+		}
+		g.SetPartitions(i, f.parts)
 	}
 	for _, open := range opening { // by now it is known what is read for whom
 		if err := open(); err != nil {
@@ -159,12 +193,16 @@ func (e *Engine) connectorConfig(rel *catalog.Relation, env types.Env, alloc vec
 
 func (f *feed) setPartitions() {
 	if n := f.src.Partitions(); n != f.parts {
-		f.parts = n
-		f.graph.SetPartitions(f.input, n)
-		for _, x := range f.followers {
-			x.parts = n
-			x.graph.SetPartitions(x.input, n)
-		}
+		f.setPartitionCount(n)
+	}
+}
+
+func (f *feed) setPartitionCount(n int) {
+	f.parts = n
+	f.graph.SetPartitions(f.input, n)
+	for _, x := range f.followers {
+		x.parts = n
+		x.graph.SetPartitions(x.input, n)
 	}
 }
 
@@ -206,6 +244,10 @@ func (f *feed) flush(partition int) error {
 	}
 	b := f.builder.Finish()
 	defer b.Release()
+	if f.log != nil {
+		f.views = b.Views(f.views)
+		f.digest = b.Digest(f.views)
+	}
 	if f.followers == nil {
 		return f.graph.Push(f.input, partition, b)
 	}
@@ -255,18 +297,44 @@ func (f *feed) pushPieces(b *vec.Batch) error {
 
 // poll reads from the connector once and pushes what it gave.
 func (f *feed) poll(ctx context.Context, max int) (connector.Polled, error) {
+	var at connector.Offset
+	if f.patient {
+		at = f.src.Offset()
+		if !f.polled {
+			f.before, f.polled = at, true
+		}
+	}
 	p, err := f.src.Poll(ctx, f.builder, max)
 	f.setPartitions()
 	if err != nil {
+		if f.interrupted(err, at) {
+			return connector.Polled{Status: connector.Idle, Wait: f.away.pause.Microseconds()}, nil
+		}
 		return p, err
 	}
+	f.away = nil
+	rows := f.builder.Len()
 	if err := f.flush(p.Partition); err != nil {
 		return p, err
+	}
+	if f.log != nil {
+		f.log.poll(journalPoll{input: f.input, partition: p.Partition, parts: f.parts, rows: rows, end: p.Status == connector.End, digest: f.digest})
 	}
 	if p.Status == connector.End {
 		err = f.end()
 	}
 	return p, err
+}
+
+// offset gives the position of the source: after the last step that the job has finished.
+func (f *feed) offset(failed bool) connector.Offset {
+	switch {
+	case failed && f.polled:
+		return f.before
+	case f.away != nil:
+		return f.away.at
+	}
+	return f.src.Offset()
 }
 
 // end tells the graph that this input has ended.
@@ -319,6 +387,19 @@ func pollAll(ctx context.Context, fs []*feed, deadline time.Time, out *exec.Coll
 			if w, ok := f.graph.Low(f.input); ok && w > low {
 				again = true
 				continue
+			}
+			if f.away != nil {
+				away, err := f.back(ctx)
+				if err != nil {
+					return pushed, false, 0, err
+				}
+				if away > 0 {
+					f.dry = true
+					if wait == 0 || away < wait {
+						wait = away
+					}
+					continue
+				}
 			}
 			p, err := f.poll(ctx, f.e.batchRows)
 			if err != nil {

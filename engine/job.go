@@ -33,6 +33,12 @@ type job struct {
 	since  vec.Time
 	timed  bool // reads a connector: ticks without rows too
 	ended  bool // no input goes on, or LIMIT has been reached: the view stays as it is
+
+	// Of a job that survives restarts (see checkpoint.go); nil in an engine that keeps nothing.
+	journal *journal
+	mark    checkpointMark
+	plan    uint64
+	again   bool // it runs steps again: what they told has been told
 }
 
 // takeAll takes every batch that a collector holds.
@@ -45,8 +51,9 @@ func takeAll(c *exec.Collector) []*vec.Batch {
 }
 
 // newJob builds the graph of a view and opens its inputs. rel.table receives the result.
-func (e *Engine) newJob(ctx context.Context, rel *relation, root planner.Node, fc *fn.Ctx, viewer *catalog.Viewer, path []string) (j *job, err error) {
-	j = &job{e: e, rel: rel, since: e.clock(), out: exec.NewCollector(), put: newAside(e)}
+// at, where not nil, says where the inputs stood when the state was written that the job will go on with.
+func (e *Engine) newJob(ctx context.Context, rel *relation, root planner.Node, fc *fn.Ctx, viewer *catalog.Viewer, path []string, at []feedPosition) (j *job, err error) {
+	j = &job{e: e, rel: rel, since: e.clock(), out: exec.NewCollector(), put: newAside(e), plan: planDigest(root)}
 	if j.late, err = e.newLateRows(root, rel.rel, path, j.put); err != nil {
 		j.close()
 		return nil, err
@@ -56,7 +63,7 @@ func (e *Engine) newJob(ctx context.Context, rel *relation, root planner.Node, f
 		return nil, err
 	}
 	j.sub = e.subscribe(scannedOIDs(j.graph))
-	if j.feeds, err = e.newFeeds(ctx, j.graph, j.sub.snaps, viewer, fc.Env, true, e.alloc, j.put); err != nil {
+	if j.feeds, err = e.newFeeds(ctx, j.graph, j.sub.snaps, viewer, fc.Env, true, e.alloc, j.put, at); err != nil {
 		j.close()
 		return nil, err
 	}
@@ -116,6 +123,9 @@ func (j *job) fill(ctx context.Context) (err error) {
 	if err := j.drain(); err != nil {
 		return err
 	}
+	for _, f := range j.feeds {
+		f.patient = f.src != nil
+	}
 	return j.apply()
 }
 
@@ -130,22 +140,31 @@ func (j *job) drain() error {
 			ec.release()
 			continue
 		}
-		for _, f := range j.feeds {
-			if f.changes {
-				err = f.pushChanges(ec.deltas[f.scan.Rel.OID])
-			}
-			if err != nil {
-				break
-			}
-		}
-		if err == nil {
-			err = j.tick(ec.epoch, ec.now)
-		}
+		err = j.takeEpoch(ec)
 		ec.release()
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// takeEpoch runs a step with the changes of an epoch and nothing else.
+func (j *job) takeEpoch(ec *epochChanges) error {
+	began := time.Now()
+	j.beginStep()
+	for _, f := range j.feeds {
+		if bs := ec.deltas[f.scan.Rel.OID]; f.changes && len(bs) > 0 {
+			j.tookDeltas()
+			if err := f.pushChanges(bs); err != nil {
+				return err
+			}
+		}
+	}
+	if err := j.tick(ec.epoch, ec.now); err != nil {
+		return err
+	}
+	j.endStep(ec.epoch, ec.now, true, time.Since(began))
+	return nil
 }
 
 // apply puts the output so far into the view's table. Used while the view is filled; later the coordinator does it.
@@ -182,10 +201,13 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 	if j.ended {
 		return false, 0
 	}
+	began := time.Now()
 	pushed := false
+	j.beginStep()
 	for _, f := range j.feeds {
 		if bs := deltas[f.scan.Rel.OID]; f.changes && len(bs) > 0 {
 			pushed = true
+			j.tookDeltas()
 			if err = f.pushChanges(bs); err != nil {
 				return false, 0
 			}
@@ -204,7 +226,9 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 		return false, 0
 	}
 	if due := j.graph.NextTimer(); pushed || j.ended || due <= now {
-		err = j.tick(j.e.epoch+1, now)
+		if err = j.tick(j.e.epoch+1, now); err == nil {
+			j.endStep(j.e.epoch+1, now, due <= now, time.Since(began))
+		}
 	}
 	if due := j.graph.NextTimer(); err == nil && !j.ended && due != vec.MaxTime {
 		if w := time.Duration(max(due-now, 100)) * time.Microsecond; wait == 0 || w < wait {
@@ -230,6 +254,9 @@ func (j *job) fail(err error) {
 }
 
 func (j *job) rowError(err error, b *vec.Batch, row int) error {
+	if j.again {
+		return nil
+	}
 	j.rel.rowErrors.Add(1)
 	j.e.recordRowError(j.rel.rel, err, b, row)
 	return nil

@@ -14,10 +14,11 @@ import (
 
 // lateRows is what a continuous query does with late rows, and what it knows of them. It is used by whoever runs the query.
 type lateRows struct {
-	e    *Engine
-	view *catalog.Relation // nil: a query of a session
-	put  *aside
-	by   map[uint32]*lateOf
+	e     *Engine
+	view  *catalog.Relation // nil: a query of a session
+	put   *aside
+	by    map[uint32]*lateOf
+	again bool // rows are late that have been told of before
 	// other has the rows of which it is not known where they came from.
 	other lateOf
 }
@@ -128,6 +129,9 @@ func (l *lateRows) writes() (oids []uint32) {
 // late takes a late row: it is counted, and then what its policy says. A table that it goes to gets rows that were added, not
 // those that were taken away: what a late DELETE took is counted only.
 func (l *lateRows) late(x *exec.LateRow) error {
+	if l.again {
+		return nil
+	}
 	o := &l.other
 	if x.Rel != nil && l.by[x.Rel.OID] != nil {
 		o = l.by[x.Rel.OID]
@@ -191,6 +195,30 @@ func (o *lateOf) fail(x *exec.LateRow) error {
 	return pgerr.New(pgerr.DataException, "%s %s late: every window that it falls in has closed", what, verb).
 		WithDetail("%s.", detail).
 		WithHint("ALLOWED LATENESS keeps windows open for longer; LATE INTO a table keeps late rows; LATE DROP counts them only.")
+}
+
+// counts gives how many rows came late so far, by relation (0: unknown); restore sets it.
+func (l *lateRows) counts() map[uint32]lateCount {
+	out := map[uint32]lateCount{}
+	for oid, o := range l.by {
+		if o.rows > 0 {
+			out[oid] = lateCount{o.rows, o.at}
+		}
+	}
+	if l.other.rows > 0 {
+		out[0] = lateCount{l.other.rows, l.other.at}
+	}
+	return out
+}
+
+func (l *lateRows) restore(counts map[uint32]lateCount) {
+	for oid, c := range counts {
+		o := l.by[oid]
+		if o == nil {
+			o = &l.other
+		}
+		o.rows, o.at = c.rows, c.at
+	}
 }
 
 func (l *lateRows) close() {

@@ -184,6 +184,12 @@ func (e *Engine) jobStates() []jobState {
 			st.state, st.err = "failed", j.failed.Error()
 		case j.ended:
 			st.state = "finished"
+		default:
+			for _, f := range j.feeds {
+				if f.away != nil {
+					st.state, st.err = "retrying", f.away.err.Error()
+				}
+			}
 		}
 		out = append(out, st)
 	}

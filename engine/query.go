@@ -166,7 +166,7 @@ func (p *queryPortal) start(ctx context.Context) error {
 		snaps, epoch, p.now = p.sub.snaps, p.sub.epoch, p.sub.now
 	}
 	p.epoch = epoch
-	p.feeds, err = p.e.newFeeds(ctx, p.graph, snaps, p.s.viewer(), p.fc.Env, p.q.Continuous, p.e.alloc, p.put)
+	p.feeds, err = p.e.newFeeds(ctx, p.graph, snaps, p.s.viewer(), p.fc.Env, p.q.Continuous, p.e.alloc, p.put, nil)
 	return err
 }
 

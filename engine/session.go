@@ -200,6 +200,29 @@ func (s *Session) searchPath(cat *catalog.Snapshot) []string {
 	return out
 }
 
+// definitionSettings are the settings that the meaning of a definition depends on.
+var definitionSettings = []string{"search_path", "TimeZone", "DateStyle", "IntervalStyle"}
+
+// keepSettings notes in a relation what its definition was written under.
+func (s *Session) keepSettings(rel *catalog.Relation) {
+	rel.Path = s.searchPath(s.e.Catalog())
+	rel.Settings = map[string]string{}
+	for _, name := range definitionSettings {
+		rel.Settings[name], _ = s.vars.get(name)
+	}
+}
+
+// takeSettings makes the session one in which the definition of rel means what it did when it was written.
+func (s *Session) takeSettings(rel *catalog.Relation) error {
+	s.user = rel.Owner
+	for name, v := range rel.Settings {
+		if err := s.vars.set(name, v, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Parse splits a query string into statements. Positions in them are characters of the whole string.
 func (s *Session) Parse(sql string) ([]Parsed, error) {
 	stmts, err := parser.Parse(sql)

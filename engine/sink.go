@@ -45,6 +45,7 @@ func (s *Session) createSink(ctx context.Context, x *ast.CreateSink) (string, er
 		return tag, err
 	}
 	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.Sink, Owner: s.user, Definition: x.Text}
+	s.keepSettings(rel)
 	body := x.Query
 	if x.From != nil {
 		from, err := s.lookup(*x.From)

@@ -153,6 +153,9 @@ func (Connector) Open(_ context.Context, cfg *connector.Config, at connector.Off
 		}
 		src.row = int64(binary.LittleEndian.Uint64(at))
 	}
+	if cfg.Replay {
+		src.rate = 0
+	}
 	src.started = time.Now()
 	src.startEvent = src.event(src.row)
 	return src, nil

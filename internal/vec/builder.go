@@ -48,6 +48,16 @@ func (b *Builder) AppendOp(op Op) {
 	b.some = b.some || op == Delete
 }
 
+// Truncate takes back all rows but the first n.
+func (b *Builder) Truncate(n int) {
+	for i := range b.Cols {
+		b.Cols[i].Truncate(n)
+	}
+	if len(b.Ops) > n {
+		b.Ops = b.Ops[:n]
+	}
+}
+
 // AppendRow appends row i of the columns src with a change.
 func (b *Builder) AppendRow(src []Vec, i int, op Op) {
 	for c := range b.Cols {

@@ -261,10 +261,15 @@ func (b *binder) view(rel *catalog.Relation, pos int) (*qres, error) {
 		return nil, unplaced(err)
 	}
 	b.viewDepth++
-	noParams, fnArgs := b.noParams, b.fnArgs
+	noParams, fnArgs, reader := b.noParams, b.fnArgs, b.o
 	b.noParams, b.fnArgs = true, nil
+	if rel.Path != nil { // its names mean what they meant to whoever made it
+		own := *b.o
+		own.SearchPath = rel.Path
+		b.o = &own
+	}
 	q, err := b.queryIn(ast, nil, nil)
-	b.noParams, b.fnArgs = noParams, fnArgs
+	b.noParams, b.fnArgs, b.o = noParams, fnArgs, reader
 	b.viewDepth--
 	if err != nil {
 		return nil, unplaced(err)
