@@ -607,13 +607,21 @@ func (p *groupPlan) appendWindow(v *vec.Vec, which int, w window.Window, n int) 
 	}
 }
 
-func (g *groupSet) snapshot(w *state.Writer) {
+// kept lists the groups that a snapshot holds.
+func (g *groupSet) kept() []uint32 {
 	ids := make([]uint32, 0, g.groups.Len())
 	for id := range uint32(g.groups.Len()) {
 		if g.plan.always || !g.plan.retract || g.rows[id] != 0 {
 			ids = append(ids, id)
 		}
 	}
+	return ids
+}
+
+func (g *groupSet) snapshot(w *state.Writer) { g.snapshotOf(g.kept(), w) }
+
+// snapshotOf writes the groups ids as snapshot does.
+func (g *groupSet) snapshotOf(ids []uint32, w *state.Writer) {
 	w.Bool(g.started)
 	w.Bool(g.track)
 	w.Uint64(uint64(len(ids)))

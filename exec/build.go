@@ -123,6 +123,11 @@ func (b *builder) open() error {
 		if err := s.op.Open(b.g.ctx, &s.out); err != nil {
 			return err
 		}
+		switch op := s.op.(type) {
+		case *spilling: // reports itself
+		case sizer:
+			s.size, s.acct = op, b.g.ctx.Memory.Operator(operatorName(s.node))
+		}
 	}
 	return nil
 }

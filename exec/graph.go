@@ -3,6 +3,7 @@ package exec
 import (
 	"errors"
 
+	"streamsql/internal/mem"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/vec"
 	"streamsql/sql/planner"
@@ -62,6 +63,25 @@ type stage struct {
 	op    Operator
 	out   fan
 	order int // of a leaf: how many inputs are read before it
+	size  sizer
+	acct  *mem.Account // of size; nil where the operator reports itself
+}
+
+// weigh reports what the operators hold. The query ends where that is too much.
+func (g *Graph) weigh() error {
+	if g.ctx.Memory == nil {
+		return nil
+	}
+	for _, s := range g.stages {
+		if s.acct == nil {
+			continue
+		}
+		s.acct.Set(s.size.stateBytes())
+		if err := s.acct.Check(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // edge is where the output of a stage goes.
@@ -190,7 +210,10 @@ func (g *Graph) Push(in, partition int, b *vec.Batch) error {
 			return err
 		}
 	}
-	return p.out.Emit(b)
+	if err := p.out.Emit(b); err != nil {
+		return err
+	}
+	return g.weigh()
 }
 
 // Advance says that a partition of an input has ended (m.W == MaxTime) or is idle. Its
@@ -362,6 +385,7 @@ func (g *Graph) Close() error {
 		if err := s.op.Close(); err != nil && first == nil {
 			first = err
 		}
+		s.acct.Close()
 	}
 	g.stages, g.leaves, g.timers = nil, nil, nil
 	return first

@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"slices"
+
 	"streamsql/internal/vec"
 	"streamsql/state"
 )
@@ -8,23 +10,56 @@ import (
 // Snapshot implements Operator. Rows are written with their multiplicity, matches
 // and times of finality; indexes are made anew.
 func (j *joinOp) Snapshot(w *state.Writer) error {
+	j.snapshotOf(nil, w)
+	return nil
+}
+
+// joinPart picks rows for a snapshot of a part of the keys; nil picks all.
+type joinPart struct {
+	part   uint8
+	held   [][]uint8    // by held batch: the part of each row
+	blocks [2][][]uint8 // by side and block
+	counts []uint8      // of a halfJoin: by id
+}
+
+// pick lists the rows of n that are of the part.
+func (p *joinPart) pick(parts []uint8, n int) []int32 {
+	if p == nil {
+		return iota32(n)
+	}
+	sel := make([]int32, 0, 8)
+	for i, x := range parts[:n] {
+		if x == p.part {
+			sel = append(sel, int32(i))
+		}
+	}
+	return sel
+}
+
+// snapshotOf writes the rows of a part as Snapshot does.
+func (j *joinOp) snapshotOf(p *joinPart, w *state.Writer) {
 	w.Bool(j.leftDone)
 	w.Bool(j.hasW)
 	w.Int64(j.prev.W)
 	w.Bool(j.prev.Idle)
 	w.Uint64(uint64(len(j.held)))
-	for _, b := range j.held {
-		writeBatch(w, b)
+	for i, b := range j.held {
+		if p == nil {
+			writeBatch(w, b)
+			continue
+		}
+		part := b.Select(j.ctx.Alloc, p.pick(p.held[i], b.N))
+		writeBatch(w, part)
+		part.Release()
 	}
-	for _, s := range j.sides {
-		s.snapshot(w)
+	for i, s := range j.sides {
+		s.snapshot(i, p, w)
 	}
 	if h := j.keyed; h != nil {
 		w.Int64(h.rows)
 		w.Int64(h.nulls)
-		h.snapshot(w)
+		h.snapshot(p, w)
 	}
-	return nil
 }
 
 // Restore implements Operator.
@@ -53,7 +88,7 @@ func (j *joinOp) Restore(r *state.Reader) error {
 	return r.Err()
 }
 
-func (s *joinSide) snapshot(w *state.Writer) {
+func (s *joinSide) snapshot(side int, p *joinPart, w *state.Writer) {
 	w.Int64(s.mark.W)
 	w.Bool(s.mark.Idle)
 	w.Bool(s.active)
@@ -66,11 +101,14 @@ func (s *joinSide) snapshot(w *state.Writer) {
 		w.Uint64(uint64(len(b.blocks)))
 		for _, at := range b.blocks {
 			blk := s.store.blocks[at]
-			sel := make([]int32, 0, blk.n)
-			for row := range blk.n {
-				if s.store.count(rowRef(at<<blockBits|row)) > 0 {
-					sel = append(sel, int32(row))
-				}
+			var parts []uint8
+			if p != nil {
+				parts = p.blocks[side][at]
+			}
+			sel := p.pick(parts, blk.n)
+			if s.store.keepCounts {
+				counts := s.store.counts[at]
+				sel = slices.DeleteFunc(sel, func(row int32) bool { return counts[row] == 0 })
 			}
 			w.Int64(blk.minT)
 			w.Int64(blk.maxT)
@@ -140,10 +178,10 @@ func (s *joinSide) restore(r *state.Reader) error {
 	return r.Err()
 }
 
-func (h *halfJoin) snapshot(w *state.Writer) {
+func (h *halfJoin) snapshot(p *joinPart, w *state.Writer) {
 	var ids []uint32
 	for id, n := range h.counts {
-		if n > 0 {
+		if n > 0 && (p == nil || p.counts[id] == p.part) {
 			ids = append(ids, uint32(id))
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"streamsql/internal/fn"
+	"streamsql/internal/mem"
+	"streamsql/internal/spill"
 	"streamsql/internal/vec"
 	"streamsql/state"
 )
@@ -29,6 +31,13 @@ type Context struct {
 	Stats *Stats
 	// Parallel is how many copies of an operator with keys share its work; 0 and 1 are one. Results do not depend on it.
 	Parallel int
+	// Memory is the query's account; nil is without limit. Operators that can write their state to Spill do so when they are told to.
+	Memory *mem.Account
+	// Spill is the query's room on disk; nil is a file of the operator's own in the directory for temporary files.
+	Spill *spill.Space
+	// Stepped says that whoever drives the graph calls Resume until it has nothing more, after each call that ends an input, so that
+	// very long results of a snapshot can be sent in steps.
+	Stepped bool
 
 	shared *sync.Mutex // of what copies of one operator share; nil: there is one
 }

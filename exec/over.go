@@ -411,12 +411,18 @@ func (o *overOp) dropCarries(p *overPart) {
 
 // Snapshot implements Operator. The results are written too: what has been sent is what is taken back.
 func (o *overOp) Snapshot(w *state.Writer) error {
+	o.snapshotOf(o.parts, w)
+	return nil
+}
+
+// snapshotOf writes the partitions parts as Snapshot does.
+func (o *overOp) snapshotOf(parts []*overPart, w *state.Writer) {
 	w.Int64(o.mark.W)
 	w.Bool(o.mark.Idle)
 	w.Bool(o.hasW)
 	w.Bool(o.done)
 	var in, res []rowRef
-	for _, p := range o.parts {
+	for _, p := range parts {
 		if p == nil {
 			continue
 		}
@@ -442,7 +448,6 @@ func (o *overOp) Snapshot(w *state.Writer) error {
 		}
 	}
 	writeStore(w, o.res, good)
-	return nil
 }
 
 // Restore implements Operator.

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync"
 
-	"streamsql/internal/types"
 	"streamsql/internal/vec"
 	"streamsql/sql/planner"
 	"streamsql/state"
@@ -15,10 +14,8 @@ import (
 // all the copies have done their part, so whatever holds of one copy (order of rows and marks,
 // snapshots at ticks) holds of all together. Results do not depend on the number of copies.
 type parallel struct {
-	node  planner.Node
-	keys  [][]int // columns of each input by which rows are shared out
-	types [][]types.T
-	n     int
+	node planner.Node
+	n    int
 
 	ctx    *Context
 	out    Output
@@ -30,10 +27,7 @@ type parallel struct {
 
 	guard sync.Mutex // of what the copies share: the handlers of the context, the counts of late rows
 	views []vec.Vec
-	cols  []vec.Vec
-	hash  []uint64
-	buf   []byte
-	sel   [][]int32
+	share keyShare
 }
 
 // parallelCopy is one of the operators, its context, and what it has sent during the call under way.
@@ -144,16 +138,9 @@ func windowColumns(n planner.Node) (cols []int) {
 func newParallel(node planner.Node, n int) (Operator, error) {
 	keys := shareKeys(node)
 	if n <= 1 || keys == nil {
-		return newOperator(node)
+		return newStateful(node)
 	}
-	p := &parallel{node: node, keys: keys, n: n, mark: Mark{W: vec.MinTime}}
-	for i, in := range node.Inputs() {
-		ts := make([]types.T, len(keys[i]))
-		for k, c := range keys[i] {
-			ts[k] = in.Schema().Fields[c].Type
-		}
-		p.types = append(p.types, ts)
-	}
+	p := &parallel{node: node, n: n, mark: Mark{W: vec.MinTime}, share: newKeyShare(node, keys)}
 	if a, ok := node.(*planner.Aggregate); ok && a.OnClose {
 		p.closes = newCloseOrder(a)
 	}
@@ -169,9 +156,8 @@ func (p *parallel) Open(ctx *Context, out Output) error {
 }
 
 func (p *parallel) open(n int) error {
-	p.sel = make([][]int32, n)
 	for range n {
-		op, err := newOperator(p.node)
+		op, err := newStateful(p.node)
 		if err != nil {
 			return err
 		}
@@ -200,7 +186,7 @@ func (p *parallel) open(n int) error {
 // Push shares the rows out by the hash of their keys.
 func (p *parallel) Push(input int, b *vec.Batch) error {
 	p.views = b.Views(p.views)
-	p.share(input, b.N)
+	sel := p.share.split(input, p.views, b.N, len(p.copies), 0)
 	parts := make([]*vec.Batch, len(p.copies))
 	defer func() {
 		for _, x := range parts {
@@ -210,51 +196,15 @@ func (p *parallel) Push(input int, b *vec.Batch) error {
 		}
 	}()
 	return p.each(b.N >= parallelRows, func(i int, c *parallelCopy) error {
-		switch len(p.sel[i]) {
+		switch len(sel[i]) {
 		case 0:
 			return nil
 		case b.N:
 			return c.op.Push(input, b)
 		}
-		parts[i] = b.Select(p.ctx.Alloc, p.sel[i])
+		parts[i] = b.Select(p.ctx.Alloc, sel[i])
 		return c.op.Push(input, parts[i])
 	})
-}
-
-// share sets sel to the rows of each copy.
-func (p *parallel) share(input, n int) {
-	p.cols = p.cols[:0]
-	plain := true
-	for k, c := range p.keys[input] {
-		p.cols = append(p.cols, p.views[c])
-		t := p.types[input][k]
-		switch t.Kind() {
-		case types.KindFloat32, types.KindFloat64: // -0 is 0
-			plain = false
-		default:
-			plain = plain && !types.NeedsKey(t)
-		}
-	}
-	if cap(p.hash) < n {
-		p.hash = make([]uint64, max(n, vec.MaxRows))
-	}
-	hash := p.hash[:n]
-	if plain {
-		hashRows(p.cols, n, hash)
-	} else {
-		for i := range hash {
-			p.buf = vec.AppendKey(p.buf[:0], p.cols, p.types[input], i)
-			hash[i] = mixBytes(hashSeed, p.buf)
-		}
-	}
-	for i := range p.sel {
-		p.sel[i] = p.sel[i][:0]
-	}
-	parts := uint64(len(p.copies))
-	for i, h := range hash {
-		k := (h >> 32) * parts >> 32
-		p.sel[k] = append(p.sel[k], int32(i))
-	}
 }
 
 // each calls f for every copy, side by side if that is worth it, and then sends on what they have sent.
@@ -340,6 +290,26 @@ func (p *parallel) Advance(input int, m Mark) error {
 
 func (p *parallel) Tick(t Tick) error {
 	return p.each(true, func(_ int, c *parallelCopy) error { return c.op.Tick(t) })
+}
+
+// resume implements resumer.
+func (p *parallel) resume() (more bool, err error) {
+	left := make([]bool, len(p.copies))
+	some := false
+	for _, c := range p.copies {
+		_, ok := c.op.(resumer)
+		some = some || ok
+	}
+	if !some {
+		return false, nil
+	}
+	err = p.each(true, func(i int, c *parallelCopy) (err error) {
+		if r, ok := c.op.(resumer); ok {
+			left[i], err = r.resume()
+		}
+		return err
+	})
+	return slices.Contains(left, true), err
 }
 
 func (p *parallel) Snapshot(w *state.Writer) error {

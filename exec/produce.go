@@ -13,6 +13,12 @@ type sated interface{ sated(port int) bool }
 
 // outputSated reports whether whoever gets the rows of out needs no more of them.
 func outputSated(out Output) bool {
+	switch o := out.(type) {
+	case *spilling:
+		return outputSated(o.out)
+	case *spillPart:
+		return outputSated(o.s.out)
+	}
 	f, ok := out.(*fan)
 	if !ok || f.sink != nil || len(f.edges) == 0 {
 		return false
@@ -39,6 +45,27 @@ func (j *joinOp) sated(port int) bool {
 	return port == 0 && !j.ctx.Continuous && outputSated(j.out)
 }
 
+// resumer is an operator that has more to send than it should in one call: it stops and is resumed, until more is false. What follows
+// it in the query's input waits.
+type resumer interface {
+	resume() (more bool, err error)
+}
+
+// Resume lets an operator that had more to send than it did go on, one step. more says that Resume is to be called again
+// before anything else is. Only graphs with Context.Stepped need it.
+func (g *Graph) Resume() (more bool, err error) {
+	for _, s := range g.stages {
+		r, ok := s.op.(resumer)
+		if !ok {
+			continue
+		}
+		if more, err := r.resume(); more || err != nil {
+			return more, err
+		}
+	}
+	return false, nil
+}
+
 // Produce lets the operators without input that come before input order send rows, one step at a time. more says
 // that it is to be called again before that input is read.
 func (g *Graph) Produce(order int) (more bool, err error) {
@@ -60,6 +87,9 @@ func (g *Graph) Produce(order int) (more bool, err error) {
 		left, err := p.produce()
 		if !left {
 			g.leaves = g.leaves[1:]
+		}
+		if err == nil {
+			err = g.weigh()
 		}
 		return true, err
 	}

@@ -30,6 +30,7 @@ type rowBlock struct {
 	// pending is the smallest time of a row whose padding is still to be decided.
 	pending vec.Time
 	bucket  *joinBucket
+	held    int64 // what the store counts for it
 }
 
 // rowStore keeps rows in append-only blocks, column by column. References stay valid
@@ -50,6 +51,7 @@ type rowStore struct {
 	keepMatches bool
 	keepNext    bool
 	live, dead  int
+	held        int64 // bytes of the blocks
 }
 
 // blockColumn is one column of all blocks: the value slices by block, so that a row
@@ -191,7 +193,31 @@ func (s *rowStore) lend(b *vec.Batch) int {
 	}
 	s.bind(at)
 	s.live += b.N
+	blk.held = b.Bytes() + s.sideBytes(b.N)
+	s.held += blk.held
 	return at
+}
+
+// sideBytes gives what n rows take beside their columns.
+func (s *rowStore) sideBytes(n int) int64 {
+	each := 0
+	for _, keep := range []bool{s.keepNext, s.keepCounts, s.keepMatches} {
+		if keep {
+			each += 4
+		}
+	}
+	return int64(n * each)
+}
+
+// measure brings the bytes of a block of the store's own up to date.
+func (s *rowStore) measure(at int) {
+	b := s.blocks[at]
+	held := s.sideBytes(b.n)
+	for i := range b.cols {
+		held += int64(b.cols[i].Held())
+	}
+	s.held += held - b.held
+	b.held = held
 }
 
 // room gives a block with room for at least one more row. A reference is to the block's next row.
@@ -230,6 +256,9 @@ func (s *rowStore) add(cols []vec.Vec, i int) rowRef {
 		s.counts[at][row] = 1
 	}
 	s.bind(at)
+	if b.n&255 == 1 {
+		s.measure(at)
+	}
 	return rowRef(at<<blockBits | row)
 }
 
@@ -253,6 +282,7 @@ func (s *rowStore) addSel(cols []vec.Vec, sel []int32, each func(at, row int, se
 			}
 		}
 		s.bind(at)
+		s.measure(at)
 		each(at, row, sel[:n])
 		sel = sel[n:]
 	}
@@ -276,6 +306,7 @@ func (s *rowStore) drop(at int) {
 
 func (s *rowStore) freeBlock(at int) {
 	b := s.blocks[at]
+	s.held -= b.held
 	var none vec.Vec
 	for i := range s.cols {
 		s.cols[i].bind(at, &none)

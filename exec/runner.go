@@ -185,6 +185,9 @@ func (r *Runner) snapshotStep(ctx context.Context) (Status, error) {
 	if len(ready) > 0 {
 		next = ready[0]
 	}
+	if more, err := r.g.Resume(); more || err != nil {
+		return Status{State: More}, err
+	}
 	if more, err := r.g.Produce(next); more || err != nil {
 		return Status{State: More}, err
 	}

@@ -171,18 +171,28 @@ func (s *setOp) send(ids []uint32, op vec.Op) error {
 
 // Snapshot implements Operator.
 func (s *setOp) Snapshot(w *state.Writer) error {
+	s.snapshotOf(s.kept(), w)
+	return nil
+}
+
+// kept lists the rows that a snapshot holds.
+func (s *setOp) kept() (ids []uint32) {
+	for id := range s.sentN {
+		if s.counts[0][id] != 0 || s.counts[1][id] != 0 {
+			ids = append(ids, uint32(id))
+		}
+	}
+	return ids
+}
+
+// snapshotOf writes the rows ids as Snapshot does.
+func (s *setOp) snapshotOf(ids []uint32, w *state.Writer) {
 	for _, m := range append(s.marks[:], s.mark) {
 		w.Int64(m.W)
 		w.Bool(m.Idle)
 	}
 	w.Bool(s.hasW)
 	w.Bool(s.done)
-	var ids []uint32
-	for id := range s.sentN {
-		if s.counts[0][id] != 0 || s.counts[1][id] != 0 {
-			ids = append(ids, uint32(id))
-		}
-	}
 	bld := vec.NewBuilder(s.ctx.Alloc, s.n.Schema())
 	s.groups.Append(ids, bld.Cols)
 	writeRows(w, bld.Cols, iota32(len(ids)))
@@ -192,7 +202,6 @@ func (s *setOp) Snapshot(w *state.Writer) error {
 		w.Int64(s.counts[1][id])
 		w.Int64(s.sentN[id])
 	}
-	return nil
 }
 
 // Restore implements Operator.

@@ -513,19 +513,24 @@ func (t *topNOp) compact() {
 
 // Snapshot implements Operator.
 func (t *topNOp) Snapshot(w *state.Writer) error {
+	t.snapshotOf(t.parts, w)
+	return nil
+}
+
+// snapshotOf writes the partitions parts as Snapshot does.
+func (t *topNOp) snapshotOf(parts []*topPart, w *state.Writer) {
 	w.Int64(t.mark.W)
 	w.Bool(t.mark.Idle)
 	w.Bool(t.hasW)
 	w.Bool(t.done)
 	w.Int64(t.passed)
 	var refs []rowRef
-	for _, p := range t.parts {
+	for _, p := range parts {
 		if p != nil {
 			p.rows.from(0, func(r rowRef) bool { refs = append(refs, r); return true })
 		}
 	}
 	writeStore(w, t.store, refs)
-	return nil
 }
 
 // Restore implements Operator.

@@ -19,6 +19,9 @@ type Writer struct {
 // Bytes gives what was written. It is valid until the next write.
 func (w *Writer) Bytes() []byte { return w.buf }
 
+// Reset forgets what was written and keeps the memory.
+func (w *Writer) Reset() { w.buf = w.buf[:0] }
+
 // Uint64 writes x as a varint.
 func (w *Writer) Uint64(x uint64) { w.buf = binary.AppendUvarint(w.buf, x) }
 

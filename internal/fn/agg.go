@@ -92,6 +92,21 @@ func grown[E any](s []E, n int) []E {
 	return t
 }
 
+// sampled estimates the sum of size over n groups from some of them, since Bytes is asked for often.
+func sampled(n int, size func(i int) int) int {
+	const most = 512
+	step := max(n/most, 1)
+	sum, seen := 0, 0
+	for i := 0; i < n; i += step {
+		sum += size(i)
+		seen++
+	}
+	if seen == 0 {
+		return 0
+	}
+	return int(float64(sum) * float64(n) / float64(seen))
+}
+
 func clearIDs[E any](s []E, ids []uint32) {
 	var zero E
 	for _, id := range ids {

@@ -100,11 +100,7 @@ func (a *collectAgg) Restore(ids []uint32, r *state.Reader) error {
 }
 
 func (a *collectAgg) Bytes() int {
-	n := 24 * cap(a.groups)
-	for _, g := range a.groups {
-		n += 32 * len(g)
-	}
-	return n
+	return 24*cap(a.groups) + sampled(len(a.groups), func(i int) int { return 32 * len(a.groups[i]) })
 }
 
 func stringAgg(_ *Ctx, _ []types.T, vals []datum) (datum, error) {

@@ -140,11 +140,7 @@ func (a *minmaxElem[E]) Restore(ids []uint32, r *state.Reader) error {
 }
 
 func (a *minmaxElem[E]) Bytes() int {
-	n := 24 * cap(a.s)
-	for i := range a.s {
-		n += a.e.size(a.s[i].x)
-	}
-	return n
+	return 24*cap(a.s) + sampled(len(a.s), func(i int) int { return a.e.size(a.s[i].x) })
 }
 
 // minmaxBag is min or max where values are taken back: it keeps them all.
@@ -204,11 +200,7 @@ func (a *minmaxBag[E]) Restore(ids []uint32, r *state.Reader) error {
 }
 
 func (a *minmaxBag[E]) Bytes() int {
-	n := 32 * cap(a.s)
-	for i := range a.s {
-		n += 32 * a.s[i].len()
-	}
-	return n
+	return 32*cap(a.s) + sampled(len(a.s), func(i int) int { return 32 * a.s[i].len() })
 }
 
 func minmaxOf[E any](e elem[E], o AggOptions, max bool) Aggregate {

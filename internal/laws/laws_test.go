@@ -255,7 +255,9 @@ func (c *compiled) check(in *input, seed uint64) error {
 		return fmt.Errorf("  batch: %w", refErr)
 	}
 	want := bagOf(ref)
-	for _, s := range []schedule{{name: "batch of 1", rows: 1}, {name: "batch, random", rows: 0, seed: seed, copies: 1 + int(seed%4)}} {
+	rnd := rand.New(rand.NewPCG(seed, 78))
+	for _, s := range []schedule{{name: "batch of 1", rows: 1}, {name: "batch, random", rows: 0, seed: seed, copies: 1 + int(seed%4), spill: spillAt(rnd)},
+		{name: "batch, spilled", rows: 0, seed: seed + 1, spill: -1}} {
 		got, err := answer(c.batch, in, s)
 		switch {
 		case refErr != nil || err != nil:
@@ -292,6 +294,7 @@ func (c *compiled) check(in *input, seed uint64) error {
 		}
 		for _, s := range list[:n] {
 			s.copies = 1 + pick.IntN(4)
+			s.spill = spillAt(pick)
 			err := f.check(c, f, in, s, want)
 			if refErr != nil {
 				if early := emitOf(c.plans[f]).Limit >= 0; sqlstate(err) != sqlstate(refErr) && !(early && err == nil) {
@@ -605,6 +608,8 @@ func (c *compiled) checkLate(in *input, seed uint64) error {
 		for i, s := range append([]schedule{{name: "row by row", rows: 1, in: true}}, list[:2]...) {
 			if i > 0 {
 				s.copies = 1 + pick.IntN(4)
+				s.spill = spillAt(pick)
+				s.spill = spillAt(pick)
 			}
 			f := &fold{rows: bag{}}
 			stats, err := run(q, in, s, func(rows [][]string, at map[string]int) error {

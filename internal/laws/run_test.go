@@ -16,6 +16,7 @@ import (
 	"streamsql/catalog"
 	"streamsql/exec"
 	"streamsql/internal/fn"
+	"streamsql/internal/mem"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
@@ -131,15 +132,47 @@ type schedule struct {
 	rows    int  // rows of a batch; 0 random, -1 random and small
 	whole   bool // few ticks
 	restart bool
-	in      bool // inputs one after the other
-	copies  int  // how many operators share the keys
+	in      bool  // inputs one after the other
+	copies  int   // how many operators share the keys
+	spill   int64 // operators write their state to disk from so many bytes on; 0: never, less: always
 }
 
 func (s schedule) String() string {
+	name := s.name
 	if s.copies > 1 {
-		return fmt.Sprintf("%s, %d copies", s.name, s.copies)
+		name = fmt.Sprintf("%s, %d copies", name, s.copies)
 	}
-	return s.name
+	switch {
+	case s.spill < 0:
+		name += ", all state on disk"
+	case s.spill > 0:
+		name = fmt.Sprintf("%s, state on disk from %d bytes on", name, s.spill)
+	}
+	return name
+}
+
+// account gives the account of a run, and what tells at the end how much of it has not been given back.
+func (s schedule) account() (*mem.Account, func() int64) {
+	if s.spill == 0 {
+		return nil, func() int64 { return 0 }
+	}
+	budget := mem.Forced(max(s.spill, 0))
+	q := budget.Query("law")
+	return q, func() int64 {
+		q.Close()
+		return budget.Used()
+	}
+}
+
+// spillAt chooses a threshold: none, always, or one of the size of the little state that there is.
+func spillAt(rnd *rand.Rand) int64 {
+	switch rnd.IntN(4) {
+	case 0:
+		return -1
+	case 1:
+		return 1 << (8 + rnd.IntN(9))
+	}
+	return 0
 }
 
 func (s schedule) policy() exec.Policy {
@@ -229,8 +262,15 @@ func run(q *planner.Query, in *input, s schedule, step func(rows [][]string, at 
 	defer recovered(&err)
 	collect := exec.NewCollector()
 	copies := s.copies
+	account, left := s.account()
+	defer func() {
+		if n := left(); err == nil && n != 0 {
+			err = fmt.Errorf("%d bytes are not given back to the account", n)
+		}
+	}()
 	build := func() (*exec.Graph, error) {
-		ctx := &exec.Context{Alloc: mem, Fn: &fn.Ctx{Alloc: mem, Now: 1767225600e6}, Continuous: q.Continuous, Stats: &stats, Parallel: copies}
+		ctx := &exec.Context{Alloc: mem, Fn: &fn.Ctx{Alloc: mem, Now: 1767225600e6}, Continuous: q.Continuous, Stats: &stats, Parallel: copies,
+			Memory: account, Stepped: s.seed%2 == 0}
 		if copies > 1 { // a graph that is restored keeps the number that it had
 			copies = 2 + copies%3
 		}

@@ -189,6 +189,9 @@ func (v *Vec) Release() {
 	*v = Vec{alloc: v.alloc, bools: v.bools}
 }
 
+// Held gives the bytes of memory that an owned column holds.
+func (v *Vec) Held() int { return len(v.raw) + len(v.rawD) + len(v.rawV) }
+
 // IsNull reports whether row i is NULL.
 func (v *Vec) IsNull(i int) bool { return v.Valid != nil && v.Valid[i>>6]>>(uint(i)&63)&1 == 0 }
 
