@@ -4,7 +4,7 @@ GO ?= go
 export CGO_ENABLED = 0
 RACE = CGO_ENABLED=1 $(GO) test -race -tags pebblegozstd
 
-.PHONY: build test test-race lint bench bench-memory deps fmt
+.PHONY: build test test-race lint bench bench-memory deps fmt regress
 
 build:
 	$(GO) build -ldflags="-s -w" -o bin/streamsql ./cmd/streamsql
@@ -32,3 +32,8 @@ bench:
 # bench-memory runs endless queries for 50 million events each and fails if their memory grows with the stream.
 bench-memory:
 	$(GO) run ./cmd/streamsql bench memory --events 50000000
+
+# regress runs PostgreSQL 15's own regression tests (from the system's source package) against this engine and reports the
+# share of statements that give PostgreSQL's answer. REGRESS='-run ^int -diff' shows what differs.
+regress: deps
+	$(GO) run ./internal/sqltest/regress $(REGRESS)

@@ -26,7 +26,7 @@ var order = [][]string{
 	{"exec"},
 	{"engine"},
 	{"wire", "internal/sqltest", "internal/bench", "internal/laws", "internal/difftest"},
-	{"cmd/streamsql", "internal/bench/cmd"},
+	{"cmd/streamsql", "internal/bench/cmd", "internal/sqltest/regress"},
 }
 
 // libraries lists the packages that may import a library (by the beginning of
@@ -41,6 +41,7 @@ var libraries = map[string][]string{
 	"github.com/zeebo/xxh3":            {"exec", "internal/fn"},
 	"golang.org/x/sys/unix":            {"wire"},
 	"golang.org/x/text/unicode/norm":   {"internal/fn"},
+	"github.com/jackc/pgx/v5":          {"internal/sqltest/regress"}, // a client: what is not a test of its own program needs none
 }
 
 // arrowPackages narrows the use of Arrow further: outside internal/vec only what is
@@ -51,7 +52,7 @@ var arrowPackages = map[string][]string{
 	"connector/file": {"arrow", "arrow/ipc", "arrow/memory", "parquet/file", "parquet/pqarrow"},
 }
 
-// testLibraries may be imported by tests only.
+// testLibraries may be imported by tests only (libraries names the programs that are tests themselves).
 var testLibraries = []string{"github.com/jackc/pgx/v5", "github.com/lib/pq", "go.uber.org/goleak"}
 
 type pkg struct {
