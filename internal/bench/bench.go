@@ -96,17 +96,32 @@ func Nexmark(w io.Writer, o Options) ([]Result, error) {
 	return all, nil
 }
 
+// nexmarkQuery gives the text of a query, without EMIT, and whether it is one over windows that close.
+func nexmarkQuery(name string) (sql string, closes bool, err error) {
+	text, err := queries.ReadFile("nexmark/" + name + ".sql")
+	sql, _, _ = strings.Cut(string(text), "\n-- postgres\n")
+	for line := range strings.Lines(sql) {
+		if forms, ok := strings.CutPrefix(line, "-- forms:"); ok {
+			closes = slices.Contains(strings.Fields(forms), "close")
+		}
+	}
+	return sql, closes, err
+}
+
 // measure runs a query and its loop.
 func measure(name string, o Options) (Result, error) {
 	r := Result{Query: name}
-	text, err := queries.ReadFile("nexmark/" + name + ".sql")
+	sql, closes, err := nexmarkQuery(name)
 	loop := loops[name]
 	if err != nil || loop == nil {
 		return r, fmt.Errorf("there is no such query; there are %s", strings.Join(Names(), ", "))
 	}
-	sql := string(text)
-	if i := strings.LastIndex(sql, "EMIT"); o.Snapshot && i >= 0 {
-		sql = sql[:i]
+	switch {
+	case o.Snapshot:
+	case closes:
+		sql += " EMIT ON WINDOW CLOSE"
+	default:
+		sql += " EMIT CHANGES AS APPEND"
 	}
 	if !o.NoLoop {
 		runtime.GC()

@@ -160,7 +160,7 @@ func (c *counts) clear() {
 
 func loopQ5(events int64) (Sum, time.Duration, error) {
 	const slide, panesOfWindow = int64(2e6), 5
-	s := Sum{Columns: make([]uint64, 2)}
+	s := Sum{Columns: make([]uint64, 3)}
 	r, err := newReader(events, "auction", "date_time")
 	if err != nil {
 		return s, 0, err
@@ -186,6 +186,7 @@ func loopQ5(events int64) (Sum, time.Duration, error) {
 				s.Rows++
 				s.Columns[0] += uint64(window.keys[i])
 				s.Columns[1] += uint64(n)
+				s.Columns[2] += uint64((current - panesOfWindow + 1) * slide)
 			}
 		}
 		current++

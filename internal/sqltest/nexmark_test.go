@@ -24,9 +24,12 @@ const (
 	nexmarkRate   = 1000 // events a second of event time, where a file does not say otherwise
 )
 
+// nexmarkDir has the queries, which the benchmarks run too.
+var nexmarkDir = filepath.Join("..", "bench", "nexmark")
+
 var nexmarkTables = []string{"person", "auction", "bid"}
 
-// nexmarkQuery is a file of testdata/nexmark.
+// nexmarkQuery is a file of internal/bench/nexmark.
 type nexmarkQuery struct {
 	name, sql, oracle string
 	closes, view      bool
@@ -38,7 +41,7 @@ var setting = regexp.MustCompile(`(?m)^-- (forms|event_rate): (.*)$`)
 
 func nexmarkQueries(t *testing.T) (list []nexmarkQuery) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(testdata, "nexmark", "q*.sql"))
+	files, err := filepath.Glob(filepath.Join(nexmarkDir, "q*.sql"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +76,7 @@ func nexmarkQueries(t *testing.T) (list []nexmarkQuery) {
 	})
 	for i := range 24 {
 		if i >= len(list) || list[i].name != fmt.Sprint("q", i) {
-			t.Fatalf("testdata/nexmark/q%d.sql is missing", i)
+			t.Fatalf("q%d.sql is missing", i)
 		}
 	}
 	return list
@@ -100,7 +103,7 @@ func openNexmark(t *testing.T, rate int, pg *pgconn.PgConn) *nexmarkAt {
 	}
 	t.Cleanup(s.Close)
 	n := &nexmarkAt{ours: &conn{s}, pg: pg}
-	text, err := os.ReadFile(filepath.Join(testdata, "nexmark", "schema.sql"))
+	text, err := os.ReadFile(filepath.Join(nexmarkDir, "schema.sql"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +166,7 @@ func copyToPostgres(ctx context.Context, from *conn, pg *pgconn.PgConn, table st
 	return err
 }
 
-// TestNexmark answers every query of testdata/nexmark in each of its forms and compares the answers with
+// TestNexmark answers every query of internal/bench/nexmark in each of its forms and compares the answers with
 // PostgreSQL's, and with one another where there is no PostgreSQL.
 func TestNexmark(t *testing.T) {
 	var pg *pgconn.PgConn

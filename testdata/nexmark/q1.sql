@@ -1,4 +1,0 @@
--- Currency conversion: exact decimal arithmetic on every row.
--- forms: changes
-SELECT auction, bidder, 0.908 * price AS price, date_time, extra
-FROM bid
