@@ -4,6 +4,7 @@ package connector
 
 import (
 	"context"
+	"time"
 
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
@@ -73,16 +74,38 @@ type Source interface {
 	Close() error
 }
 
-// Sink takes rows. It commits in two phases: Prepare makes everything written so far durable under
-// the epoch but not visible, Commit makes it visible; after a crash the engine
-// repeats Commit of the last prepared epoch, which must be idempotent. Close drops what was not
-// committed. It is used by one goroutine.
+// Sink takes rows and commits them in two phases, so that whoever reads them has every row exactly once, whatever happens in between.
+//
+// The engine calls Write any number of times, then Prepare, then Commit, and begins again: nothing is written between a
+// Prepare and its Commit. Epochs increase. Between the two calls the engine records durably that the epoch is prepared, together with the
+// inputs that what was written comes from. That record is the decision:
+//   - a crash before it: what was prepared is dropped by the next OpenSink (SinkConfig.Prepared is an earlier epoch), and the engine
+//     computes and writes the same rows again;
+//   - a crash after it: the next OpenSink (SinkConfig.Prepared is this epoch) must end with it committed, whether
+//     the crash came before, within or after Commit.
+//
+// An engine without a data directory does not record: it calls Commit right after Prepare.
+//
+// A Sink is used by one goroutine. Its errors end the sink; after one only Abort or Close is called.
 type Sink interface {
 	// Write takes the rows of a batch, which is borrowed.
 	Write(b *vec.Batch) error
+	// Prepare makes everything written since the last Commit durable under epoch, but not visible: from its return on Commit must succeed
+	// even in another process.
 	Prepare(epoch uint64) error
+	// Commit makes what was prepared under epoch visible. It is idempotent.
 	Commit(epoch uint64) error
+	// Abort drops what was written or prepared and not committed: it is known that the epoch has not been recorded.
+	Abort() error
+	// Close frees the sink. It drops what was written since the last Prepare; what is prepared and not committed stays, since
+	// only the engine's record says what is to become of it.
 	Close() error
+}
+
+// Paced is a Sink that says itself when what was written is to be committed. Other sinks are committed about every second.
+type Paced interface {
+	// CommitIn gives how long to wait with the next commit; the first row of it has waited for waited. 0 or less: now.
+	CommitIn(waited time.Duration) time.Duration
 }
 
 // Takes is the set of changelogs that a sink can take.
@@ -106,6 +129,10 @@ type SinkConfig struct {
 	Options map[string]string
 	Env     types.Env
 	Alloc   vec.Allocator
+	// ID is the same whenever this sink is opened, and of no other sink that there ever was in the engine's data directory.
+	ID string
+	// Prepared is the last epoch that is recorded as prepared; 0: none, the sink is new. See Sink.
+	Prepared uint64
 }
 
 // SinkConnector is a Connector that can also write.
@@ -115,7 +142,8 @@ type SinkConnector interface {
 	SinkOptions() []OptionSpec
 	// CheckSink validates the options and says what a sink with them takes.
 	CheckSink(options map[string]string) (Takes, error)
-	// OpenSink begins a sink. What an earlier one left uncommitted is dropped.
+	// OpenSink begins a sink or goes on with one, from SinkConfig.Prepared: it commits that epoch if it is not committed yet, and drops
+	// what was written or prepared after it. If it finds that what was recorded as prepared is gone it says so, rather than leave a gap.
 	OpenSink(cfg *SinkConfig) (Sink, error)
 }
 

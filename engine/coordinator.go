@@ -23,6 +23,9 @@ type commit struct {
 	// alone says that whoever waits does not wait for what views put aside because of it: a commit of the catalog, whose
 	// maker holds Engine.write, or of rows put aside.
 	alone bool
+	// sink, if not nil, has written the rows: its output until sinkEpoch is in its table with this commit.
+	sink      *sinkWriter
+	sinkEpoch uint64
 }
 
 // tableWrite is what a commit does to one relation: the changes, and for a table its content after them.
@@ -125,7 +128,16 @@ func (c *coordinator) stepOnce(ctx context.Context) time.Duration {
 		} else if w > 0 {
 			wait = min(wait, w)
 		}
-		if out := j.takeOutput(); len(out) > 0 {
+		out := j.takeOutput()
+		if j.sink != nil {
+			if ended := j.ended && !j.told; len(out) > 0 || ended {
+				// The output has an epoch of its own, so that a durable epoch lies before or behind it.
+				moved, j.told = true, ended
+				if err := j.sink.put(sinkOutput{epoch: c.e.epoch + 1, rows: out, last: ended}); err != nil {
+					j.fail(err)
+				}
+			}
+		} else if len(out) > 0 {
 			moved = true
 			deltas[j.rel.rel.OID] = append(deltas[j.rel.rel.OID], out...)
 		}
@@ -190,6 +202,9 @@ func (c *coordinator) publish(k *commit, deltas map[uint32][]*vec.Batch, now vec
 		}
 		if k.ddl != nil {
 			k.ddl()
+		}
+		if k.sink != nil {
+			k.sink.reached(k.sinkEpoch, 0)
 		}
 	}
 	for s := range e.subs {

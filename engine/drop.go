@@ -109,7 +109,6 @@ func (s *Session) dropAll(cat *catalog.Snapshot, rels []*catalog.Relation, funcs
 	for _, r := range slices.Concat(deps, rels) {
 		oids = append(oids, r.OID)
 		s.e.stopIngest(r.OID)
-		s.e.dropSink(r.OID)
 	}
 	var foids []uint32
 	for _, f := range funcs {

@@ -69,20 +69,17 @@ type Engine struct {
 		m       map[int32]*Session
 		nextPID int32
 	}
-	sinks struct {
-		sync.Mutex
-		m       map[uint32]*sinkRun
-		running sync.WaitGroup // dropped ones, until they have ended, too
-	}
-	rowErrors rowErrorLog
-	bad       badLog
-	queries   runningQueries
-	filling   sync.Map           // of *job: those whose views are being filled
-	ingests   map[uint32]*ingest // under write
-	closed    atomic.Bool
-	stop      context.CancelFunc
-	stopping  <-chan struct{} // closed by stop
-	running   sync.WaitGroup
+	writers     sync.WaitGroup // of sinks, also of dropped ones until they have ended
+	recordSinks func()         // asks for a durable epoch, which records the positions of sinks; nil: nothing is durable
+	rowErrors   rowErrorLog
+	bad         badLog
+	queries     runningQueries
+	filling     sync.Map           // of *job: those whose views are being filled
+	ingests     map[uint32]*ingest // under write
+	closed      atomic.Bool
+	stop        context.CancelFunc
+	stopping    <-chan struct{} // closed by stop
+	running     sync.WaitGroup
 }
 
 // relation is the runtime side of a catalog relation that holds rows: a table or materialized view.
@@ -129,7 +126,6 @@ func Open(o Options) (*Engine, error) {
 	}
 	e.history = history{limit: o.HistoryBytes, horizon: e.clock() + 1}
 	e.sessions.m = map[int32]*Session{}
-	e.sinks.m = map[uint32]*sinkRun{}
 	e.sessions.nextPID = 1000
 	if o.DataDir != "" {
 		if err := e.recover(o.DataDir); err != nil {

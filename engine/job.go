@@ -14,7 +14,7 @@ import (
 	"streamsql/sql/planner"
 )
 
-// job maintains one materialized view.
+// job maintains one materialized view, or computes what a sink writes.
 type job struct {
 	e      *Engine
 	rel    *relation
@@ -28,11 +28,15 @@ type job struct {
 	read   atomic.Int64 // rows read while it fills the view
 	put    *aside
 	late   *lateRows
+	sink   *sinkWriter // takes the output; nil: a view
 	steps  int64
 	rows   int64 // changes applied
 	since  vec.Time
 	timed  bool // reads a connector: ticks without rows too
 	ended  bool // no input goes on, or LIMIT has been reached: the view stays as it is
+	told   bool // the sink knows that it has ended
+	// stopped, with failed, says that nothing went wrong: the job just does not go on.
+	stopped bool
 
 	// Of a job that survives restarts (see checkpoint.go); nil in an engine that keeps nothing.
 	journal *journal
@@ -40,6 +44,9 @@ type job struct {
 	plan    uint64
 	again   bool // it runs steps again: what they told has been told
 }
+
+// what names the job in messages.
+func (j *job) what() string { return j.rel.rel.Kind.String() + " " + j.rel.rel.Name }
 
 // takeAll takes every batch that a collector holds.
 func takeAll(c *exec.Collector) []*vec.Batch {
@@ -89,22 +96,29 @@ func scannedOIDs(g *exec.Graph) []uint32 {
 
 // fill brings the view up to the present: stored rows, bounded input to its end, and the epochs that passed meanwhile.
 func (j *job) fill(ctx context.Context) (err error) {
-	defer recovered(j.e, "materialized view "+j.rel.rel.Name, &err)
+	defer recovered(j.e, j.what(), &err)
 	j.e.filling.Store(j, nil)
 	defer j.e.filling.Delete(j)
 	for _, f := range j.feeds {
 		f.load(true)
 		for more := f.rows != nil; more; {
-			if more, err = f.pushStored(); err != nil {
+			more, err = f.pushStored()
+			if err = j.orEnd(err); err != nil {
 				return err
 			}
 			j.read.Store(j.stats.Rows)
 			if err := ctx.Err(); err != nil {
 				return canceled(ctx)
 			}
+			if j.sink != nil { // what can go out at once does not gather
+				if err := j.apply(); err != nil {
+					return err
+				}
+			}
 		}
 		f.load(false)
-		for f.src != nil && !f.ended && f.scan.Rel.Bounded {
+		// A sink writes while its connectors are read.
+		for j.sink == nil && f.src != nil && !f.ended && f.scan.Rel.Bounded {
 			if _, err := f.poll(ctx, f.e.batchRows); err != nil {
 				return err
 			}
@@ -114,10 +128,17 @@ func (j *job) fill(ctx context.Context) (err error) {
 			}
 		}
 	}
+	if j.ended { // LIMIT
+		return j.apply()
+	}
 	if j.ended, err = endIdle(j.feeds); err != nil {
 		return err
 	}
-	if err := j.tick(j.sub.epoch, j.e.nextTick()); err != nil {
+	now := j.e.nextTick()
+	if j.sink != nil { // what it begins with has the time of that content
+		now = j.sub.now
+	}
+	if err := j.tick(j.sub.epoch, now); err != nil {
 		return err
 	}
 	if err := j.drain(); err != nil {
@@ -155,7 +176,7 @@ func (j *job) takeEpoch(ec *epochChanges) error {
 	for _, f := range j.feeds {
 		if bs := ec.deltas[f.scan.Rel.OID]; f.changes && len(bs) > 0 {
 			j.tookDeltas()
-			if err := f.pushChanges(bs); err != nil {
+			if err := j.orEnd(f.pushChanges(bs)); err != nil || j.ended {
 				return err
 			}
 		}
@@ -167,10 +188,16 @@ func (j *job) takeEpoch(ec *epochChanges) error {
 	return nil
 }
 
-// apply puts the output so far into the view's table. Used while the view is filled; later the coordinator does it.
+// apply puts the output so far into the view's table or what the sink writes to. Used while it is filled; later the coordinator does it.
 func (j *job) apply() error {
 	for b := j.out.Next(); b != nil; b = j.out.Next() {
 		j.rows += int64(b.N)
+		if j.sink != nil {
+			if err := j.sink.to.write(b); err != nil {
+				return err
+			}
+			continue
+		}
 		err := j.rel.table.Apply(b)
 		b.Release()
 		if err != nil {
@@ -182,7 +209,11 @@ func (j *job) apply() error {
 
 func (j *job) tick(epoch uint64, now vec.Time) error {
 	j.steps++
-	err := j.graph.Tick(exec.Tick{Epoch: epoch, Now: now})
+	return j.orEnd(j.graph.Tick(exec.Tick{Epoch: epoch, Now: now}))
+}
+
+// orEnd takes the error that says that the query has given all its rows for what it is.
+func (j *job) orEnd(err error) error {
 	if errors.Is(err, exec.ErrFinished) {
 		j.ended, err = true, nil
 	}
@@ -197,7 +228,7 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 			j.fail(err)
 		}
 	}()
-	defer recovered(j.e, "materialized view "+j.rel.rel.Name, &err)
+	defer recovered(j.e, j.what(), &err)
 	if j.ended {
 		return false, 0
 	}
@@ -208,16 +239,19 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 		if bs := deltas[f.scan.Rel.OID]; f.changes && len(bs) > 0 {
 			pushed = true
 			j.tookDeltas()
-			if err = f.pushChanges(bs); err != nil {
+			if err = j.orEnd(f.pushChanges(bs)); err != nil || j.ended {
 				return false, 0
 			}
 		}
 	}
 	if j.timed && j.e.asides.full() {
 		wait = time.Millisecond
+	} else if j.timed && j.sink != nil && j.sink.full() {
+		wait = time.Second // the writer wakes the coordinator
 	} else if j.timed {
 		var p bool
-		if p, more, wait, err = pollAll(ctx, j.feeds, deadline, nil); err != nil {
+		p, more, wait, err = pollAll(ctx, j.feeds, deadline, nil)
+		if err = j.orEnd(err); err != nil || j.ended {
 			return false, 0
 		}
 		pushed = pushed || p
@@ -249,7 +283,7 @@ func (j *job) takeOutput() []*vec.Batch {
 // fail stops the job; the view keeps its last content and sys.jobs shows why.
 func (j *job) fail(err error) {
 	j.failed = err
-	j.e.log.Error("materialized view stopped", "view", j.rel.rel.Name, "error", err)
+	j.e.log.Error(j.rel.rel.Kind.String()+" stopped", "name", j.rel.rel.Name, "error", err)
 	j.out.Close()
 }
 
@@ -266,6 +300,9 @@ func (j *job) close() {
 	if j.sub != nil {
 		j.e.unsubscribe(j.sub)
 		j.sub = nil
+	}
+	if j.sink != nil {
+		j.sink.stop(true)
 	}
 	closeFeeds(j.feeds)
 	j.feeds = nil

@@ -179,10 +179,16 @@ func (e *Engine) jobStates() []jobState {
 		if j.graph != nil {
 			st.kept = j.graph.StateRows()
 		}
+		finished, failed := j.ended, j.failed
+		if j.sink != nil && failed == nil {
+			finished, failed = j.sink.state()
+		}
 		switch {
-		case j.failed != nil:
-			st.state, st.err = "failed", j.failed.Error()
-		case j.ended:
+		case failed != nil && j.stopped:
+			st.state, st.err = "stopped", failed.Error()
+		case failed != nil:
+			st.state, st.err = "failed", failed.Error()
+		case finished:
 			st.state = "finished"
 		default:
 			for _, f := range j.feeds {
@@ -200,7 +206,7 @@ func (e *Engine) jobStates() []jobState {
 		out = append(out, st)
 		return true
 	})
-	return append(out, e.sinkStates()...)
+	return out
 }
 
 func (j *job) state() jobState {

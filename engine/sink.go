@@ -4,37 +4,18 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"streamsql/catalog"
 	"streamsql/connector"
 	"streamsql/internal/pgerr"
-	"streamsql/internal/types"
-	"streamsql/internal/vec"
 	"streamsql/sql/parser/ast"
 	"streamsql/sql/planner"
 )
 
-// sinkCommitEvery is how often what a sink was given is made visible.
-const sinkCommitEvery = time.Second
-
 // tableSink is the connector of sinks that write into a table of the engine.
 const tableSink = "table"
 
-// sinkRun is a sink that runs: a continuous query whose rows go to a connector or a table.
-type sinkRun struct {
-	rel   *catalog.Relation
-	stop  context.CancelFunc
-	since vec.Time
-
-	mu     sync.Mutex
-	rows   int64
-	state  string
-	failed error
-}
-
-// createSink executes CREATE SINK: it returns when the sink is known and its query has been started.
+// createSink executes CREATE SINK: it returns when what the sink begins with has been written and its job runs.
 func (s *Session) createSink(ctx context.Context, x *ast.CreateSink) (string, error) {
 	const tag = "CREATE SINK"
 	schema, name, err := s.qualify(x.Name)
@@ -77,17 +58,7 @@ func (s *Session) createSink(ctx context.Context, x *ast.CreateSink) (string, er
 		}
 		rel.Depends = append(slices.Clone(rel.Depends), target.OID)
 	}
-	s.e.write.Lock()
-	defer s.e.write.Unlock()
-	if skip, err := s.taken(schema, name, x.IfNotExists, x.Name.Pos); skip || err != nil {
-		return tag, err
-	}
-	s.e.register(rel)
-	if err := s.e.changeCatalog(&catalogChange{Put: []*catalog.Relation{rel}}, nil); err != nil {
-		return "", err
-	}
-	s.e.newSink(rel).start(s.e, q)
-	return tag, nil
+	return tag, s.startSink(ctx, x, rel, q)
 }
 
 func selectAll(n ast.Name) *ast.Query {
@@ -277,212 +248,4 @@ func (s *Session) checkTarget(rel *catalog.Relation, q *planner.Query, target *c
 func isTarget(sink *catalog.Relation, oid uint32) bool {
 	c, _ := sink.Option("connector")
 	return c == tableSink && sink.Depends[len(sink.Depends)-1] == oid
-}
-
-// newSink makes the runtime of a sink. The caller holds e.write.
-func (e *Engine) newSink(rel *catalog.Relation) *sinkRun {
-	k := &sinkRun{rel: rel, since: e.clock(), state: "running"}
-	e.sinks.Lock()
-	defer e.sinks.Unlock()
-	e.sinks.m[rel.OID] = k
-	return k
-}
-
-// start runs the sink's query in the background.
-func (k *sinkRun) start(e *Engine, q *planner.Query) {
-	ctx, cancel := context.WithCancel(context.Background())
-	k.stop = cancel
-	e.sinks.running.Add(1)
-	go func() {
-		defer e.sinks.running.Done()
-		err := k.run(ctx, e, q)
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		switch {
-		case err != nil && ctx.Err() == nil:
-			k.state, k.failed = "failed", err
-			e.log.Error("sink stopped", "sink", k.rel.Name, "error", err)
-		case ctx.Err() == nil:
-			k.state = "finished"
-		}
-	}()
-}
-
-func (k *sinkRun) run(ctx context.Context, e *Engine, q *planner.Query) (err error) {
-	defer recovered(e, "sink "+k.rel.Name, &err)
-	s, err := e.NewSession(SessionOptions{User: k.rel.Owner})
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	out, err := e.openSink(s, k.rel)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	p := s.newQueryPortal(q, q.Root, nil, s.fnCtx(ctx))
-	defer p.Close()
-	epoch := uint64(0)
-	commit := func() error {
-		epoch++
-		if err := out.Prepare(epoch); err != nil {
-			return err
-		}
-		return out.Commit(epoch)
-	}
-	var due time.Time // of the next commit; zero: nothing is waiting
-	for {
-		fctx, cancel := ctx, context.CancelFunc(func() {})
-		if !due.IsZero() {
-			fctx, cancel = context.WithDeadline(ctx, due)
-		}
-		b, done, err := p.Fetch(fctx, 0)
-		cancel()
-		if err != nil && (pgerr.Code(err) != pgerr.QueryCanceled || fctx.Err() == nil) {
-			return err
-		}
-		if b != nil {
-			err := out.Write(b)
-			k.mu.Lock()
-			k.rows += int64(b.N)
-			k.mu.Unlock()
-			b.Release()
-			if err != nil {
-				return err
-			}
-			if due.IsZero() {
-				due = time.Now().Add(out.every())
-			}
-		}
-		// A commit falls between ticks: what changed together is seen together.
-		whole := len(p.queue) == 0
-		if !due.IsZero() && whole && (done || ctx.Err() != nil || !time.Now().Before(due)) {
-			if err := commit(); err != nil {
-				return err
-			}
-			due = time.Time{}
-		}
-		if done || ctx.Err() != nil {
-			return nil
-		}
-	}
-}
-
-// engineSink is a connector's sink with the engine's rhythm.
-type engineSink struct {
-	connector.Sink
-	wait time.Duration
-}
-
-func (k *engineSink) every() time.Duration { return k.wait }
-
-func (e *Engine) openSink(s *Session, rel *catalog.Relation) (*engineSink, error) {
-	name, _ := rel.Option("connector")
-	if name == tableSink {
-		target := e.Catalog().ByOID(rel.Depends[len(rel.Depends)-1])
-		if target == nil {
-			return nil, pgerr.New(pgerr.UndefinedTable, "the table of sink \"%s\" does not exist any more", rel.Name)
-		}
-		return &engineSink{Sink: &tableWriter{s: s, rel: target}}, nil
-	}
-	c, ok := e.connectors[name].(connector.SinkConnector)
-	if !ok {
-		return nil, pgerr.New(pgerr.InvalidParameterValue, "connector \"%s\" cannot be a sink", name)
-	}
-	k, err := c.OpenSink(&connector.SinkConfig{Name: rel.Schema + "." + rel.Name, Columns: rel.Fields().Fields,
-		Options: optionMap(rel), Env: types.Env{}, Alloc: e.alloc})
-	if err != nil {
-		return nil, err
-	}
-	return &engineSink{Sink: k, wait: sinkCommitEvery}, nil
-}
-
-// tableWriter is the sink into a table: each commit is a transaction.
-type tableWriter struct {
-	s     *Session
-	rel   *catalog.Relation
-	batch []*vec.Batch
-}
-
-// Write implements connector.Sink.
-func (w *tableWriter) Write(b *vec.Batch) error {
-	schema := w.rel.Fields()
-	cols := make([]int, len(b.Cols))
-	for i := range cols {
-		cols[i] = i
-	}
-	w.batch = append(w.batch, b.Project(schema, cols))
-	return nil
-}
-
-// Prepare implements connector.Sink.
-func (w *tableWriter) Prepare(uint64) error { return nil }
-
-// Commit implements connector.Sink.
-func (w *tableWriter) Commit(uint64) error {
-	bs := w.batch
-	w.batch = nil
-	if len(bs) == 0 {
-		return nil
-	}
-	return w.s.insertBatches(context.Background(), w.rel, bs)
-}
-
-// Close implements connector.Sink.
-func (w *tableWriter) Close() error {
-	releaseAll(w.batch)
-	w.batch = nil
-	return nil
-}
-
-// dropSink ends a sink. The caller holds e.write: it does not wait for the sink, which may be waiting for that lock.
-func (e *Engine) dropSink(oid uint32) {
-	e.sinks.Lock()
-	defer e.sinks.Unlock()
-	if k := e.sinks.m[oid]; k != nil {
-		if k.stop != nil {
-			k.stop()
-		}
-		delete(e.sinks.m, oid)
-	}
-}
-
-// closeSinks ends all sinks and waits until what they were given is committed, also of those that were dropped just now.
-func (e *Engine) closeSinks() {
-	e.sinks.Lock()
-	for _, k := range e.sinks.m {
-		if k.stop != nil {
-			k.stop()
-		}
-	}
-	clear(e.sinks.m)
-	e.sinks.Unlock()
-	e.sinks.running.Wait()
-}
-
-// restartSink shows a sink that was running when the engine was left. It does not go on: where its query was is not kept,
-// and beginning anew would write everything twice.
-func (e *Engine) restartSink(rel *catalog.Relation) {
-	k := e.newSink(rel)
-	k.state = "stopped"
-	k.failed = pgerr.New(pgerr.ObjectNotInPrerequisiteState, "the sink does not go on after a restart: it would write its rows a second time").
-		WithHint("DROP SINK and CREATE it again with another path.")
-}
-
-// sinkStates gives what sys.jobs shows of sinks.
-func (e *Engine) sinkStates() []jobState {
-	e.sinks.Lock()
-	defer e.sinks.Unlock()
-	var out []jobState
-	for oid, k := range e.sinks.m {
-		k.mu.Lock()
-		st := jobState{oid: oid, view: k.rel.Name, state: k.state, changes: k.rows, since: k.since}
-		if k.failed != nil {
-			st.err = k.failed.Error()
-		}
-		k.mu.Unlock()
-		out = append(out, st)
-	}
-	slices.SortFunc(out, func(a, b jobState) int { return int(a.oid) - int(b.oid) })
-	return out
 }

@@ -139,7 +139,7 @@ func TestSinkErrors(t *testing.T) {
 		{"CREATE SINK s FROM e WITH (connector = 'nexmark')", "'nexmark'", "22023", "cannot be a sink", "file, table"},
 		{"CREATE SINK s FROM e WITH (path = 'x')", "s F", "22023", "\"connector\" is missing", "file, table"},
 		{"CREATE SINK s FROM e " + to + ", fromat = 'csv')", "fromat", "22023", "unrecognized option \"fromat\"", "format"},
-		{"CREATE SINK s FROM e " + to + ", format = 'orc')", "format", "22023", "invalid value for option \"format\"", "ndjson or csv"},
+		{"CREATE SINK s FROM e " + to + ", format = 'orc')", "format", "22023", "invalid value for option \"format\"", "ndjson, csv"},
 		{"CREATE SINK s FROM e WITH (connector = 'file', path = '" + file + "')", "path", "22023", "It is a file", ""},
 		{"CREATE SINK s FROM e WITH (connector = 'file')", "", "22023", "\"path\" is missing", "directory"},
 		{"CREATE SINK s FROM nothing " + to + ")", "nothing", "42P01", "does not exist", ""},
@@ -207,4 +207,60 @@ func TestDroppedSinkEnds(t *testing.T) {
 		}
 		alloc.AssertSize(t, 0)
 	}
+}
+
+// TestSinkPositions plays the recorder of durable epochs: files appear only when it is recorded that they are prepared, and what is
+// recorded as handed over is in the files.
+func TestSinkPositions(t *testing.T) {
+	e, s := open(t)
+	dir := t.TempDir()
+	wanted := make(chan struct{}, 1)
+	e.recordSinks = func() {
+		select {
+		case wanted <- struct{}{}:
+		default:
+		}
+	}
+	run(t, s, "CREATE TABLE t (n int); INSERT INTO t VALUES (0)")
+	go func() { // the first commit waits, too
+		<-wanted
+		e.coord.step.Lock()
+		at := e.coord.sinkPositions()
+		e.coord.step.Unlock()
+		e.coord.sinksRecorded(at)
+	}()
+	run(t, s, "CREATE SINK k FROM t WITH (connector = 'file', path = '"+dir+"', type = 'changelog', format = 'csv', header = 'false', rollover_interval = '0 s')")
+	seen := 1
+	for i := 1; i <= 20; i++ {
+		run(t, s, fmt.Sprintf("INSERT INTO t VALUES (%d)", i))
+		if i%5 > 0 {
+			continue
+		}
+		for seen <= i {
+			<-wanted
+			if n := len(written(t, dir)); n != seen {
+				t.Fatalf("%d rows are seen before they are recorded, instead of %d", n, seen)
+			}
+			e.coord.step.Lock()
+			at := e.coord.sinkPositions()
+			epoch := e.epoch
+			e.coord.step.Unlock()
+			for _, p := range at {
+				if p.Through > epoch || p.Prepared > p.Through || p.Prepared == 0 {
+					t.Errorf("position %+v at epoch %d", p, epoch)
+				}
+			}
+			e.coord.sinksRecorded(at)
+			eventually(t, "the recorded rows", func() bool { return len(written(t, dir)) > seen })
+			seen = len(written(t, dir))
+		}
+	}
+	eventually(t, "a sink with nothing to do to be as far as the epoch", func() bool {
+		e.coord.step.Lock()
+		defer e.coord.step.Unlock()
+		for _, p := range e.coord.sinkPositions() {
+			return p.Through == e.epoch
+		}
+		return false
+	})
 }

@@ -20,6 +20,11 @@ type tx struct {
 	started    vec.Time
 	tables     map[uint32]*txTable
 	savepoints []savepoint
+	// Of what a sink writes into a table: the sink and the epoch until which its output is in the table then, and if the sink is new
+	// the change of the catalog that makes it known.
+	sink      *sinkWriter
+	sinkEpoch uint64
+	catalog   *catalogChange
 }
 
 // txTable is a relation as a transaction has changed it.
@@ -141,7 +146,7 @@ func (s *Session) commit(ctx context.Context) error {
 // commitLocked validates the changes against the newest tables, applies and enqueues them. The caller holds e.write;
 // alone is the commit's.
 func (e *Engine) commitLocked(t *tx, alone bool) (*commit, error) {
-	k := &commit{alone: alone}
+	k := &commit{alone: alone, sink: t.sink, sinkEpoch: t.sinkEpoch}
 	type undo struct {
 		r    *relation
 		snap *state.TableSnapshot
@@ -191,8 +196,15 @@ func (e *Engine) commitLocked(t *tx, alone bool) (*commit, error) {
 		}
 		k.writes = append(k.writes, w)
 	}
-	if len(k.writes) == 0 {
+	if len(k.writes) == 0 && t.sink == nil {
 		return nil, nil
+	}
+	if ch := t.catalog; ch != nil {
+		if err := e.logCatalog(ch); err != nil {
+			revert()
+			return nil, err
+		}
+		k.ddl = func() { e.cat = ch.apply(e.cat) }
 	}
 	if err := e.logRows(k.writes); err != nil {
 		revert()

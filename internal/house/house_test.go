@@ -15,7 +15,7 @@ import (
 // order lists the packages from the ground up. A package may import what stands
 // before it, and nothing after it or beside it on the same line.
 var order = [][]string{
-	{"internal/pgerr", "sql/parser/ast", "internal/pgtest"},
+	{"internal/pgerr", "sql/parser/ast", "internal/pgtest", "internal/crash"},
 	{"internal/types", "connector/format", "internal/mem", "internal/spill"},
 	{"internal/vec", "sql/parser"},
 	{"state", "window", "connector"},
@@ -38,7 +38,7 @@ var libraries = map[string][]string{
 	"github.com/apache/arrow/go/v17/":  {"internal/vec", "connector/file", "exec"},
 	"github.com/tidwall/btree":         {"state", "internal/fn"},
 	"github.com/cockroachdb/pebble/v2": {"state"},
-	"github.com/zeebo/xxh3":            {"exec", "internal/fn"},
+	"github.com/zeebo/xxh3":            {"engine", "exec", "internal/fn", "internal/vec"},
 	"golang.org/x/sys/unix":            {"wire"},
 	"golang.org/x/text/unicode/norm":   {"internal/fn"},
 	"github.com/jackc/pgx/v5":          {"internal/sqltest/regress"}, // a client: what is not a test of its own program needs none
@@ -49,7 +49,7 @@ var libraries = map[string][]string{
 // passes on; connector/file reads Parquet and Arrow files.
 var arrowPackages = map[string][]string{
 	"exec":           {"arrow"},
-	"connector/file": {"arrow", "arrow/ipc", "arrow/memory", "parquet/file", "parquet/pqarrow"},
+	"connector/file": {"arrow", "arrow/ipc", "arrow/memory", "parquet", "parquet/compress", "parquet/file", "parquet/pqarrow", "arrow/array"},
 }
 
 // testLibraries may be imported by tests only (libraries names the programs that are tests themselves).
