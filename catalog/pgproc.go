@@ -61,7 +61,7 @@ var procs = sync.OnceValue(func() []proc {
 		if schema == "" {
 			schema = "pg_catalog"
 		}
-		out = append(out, proc{oid: oid(f.OID), schema: schema, name: f.Name, kind: 'f', args: f.Args, argNames: f.ArgNames, defaults: f.Defaults,
+		out = append(out, proc{oid: oid(f.OID), schema: schema, name: f.Name, kind: 'f', args: f.Args, argNames: f.ArgNames, defaults: len(f.DefaultText),
 			variadic: f.Variadic, set: f.Set != nil, ret: f.Ret, strict: f.Strict, volatility: byte(f.Volatility), doc: f.Doc})
 	}
 	for _, a := range fn.AllAggs() {

@@ -381,7 +381,7 @@ func init() {
 		z, err := types.LoadZoneOrAbbrev(a[6].(string))
 		return types.TimestampToTz(t, z), err
 	}, true), stable, ymd)
-	def("make_interval(int4,int4,int4,int4,int4,int4,float8) interval", rowD(makeInterval, true), defaults(7),
+	def("make_interval(int4,int4,int4,int4,int4,int4,float8) interval", rowD(makeInterval, true), defaults("0", "0", "0", "0", "0", "0", "0"),
 		named("years", "months", "weeks", "days", "hours", "mins", "secs"))
 	def("to_timestamp(float8) timestamptz", row1e(epochToTimestamptz))
 

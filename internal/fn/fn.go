@@ -73,9 +73,10 @@ type Func struct {
 	// Args may hold the polymorphic pseudo-types. A prefix operator has one argument.
 	Args     []types.T
 	ArgNames []string // may be nil
-	Defaults int      // how many of the last arguments may be left out; the kernel then gets fewer
-	Variadic bool     // the last argument repeats (Args holds its element type, or "any")
-	Ret      types.T
+	// DefaultText are the literals of the last arguments, which may be left out.
+	DefaultText []string
+	Variadic    bool // the last argument repeats (Args holds its element type, or "any")
+	Ret         types.T
 	// RetOf computes the result type from the actual argument types, where Ret does not say it all.
 	RetOf      func(args []types.T) types.T
 	Strict     bool

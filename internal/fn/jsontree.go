@@ -474,14 +474,14 @@ func init() {
 			mode = pathReplace
 		}
 		return jsonbSet(a[0].(string), a[1].(string), a[2].(string), mode, "cannot set path in scalar")
-	}, true), defaults(1))
+	}, true), defaults("true"), named("jsonb_in", "path", "replacement", "create_if_missing"))
 	def("jsonb_insert(jsonb,text[],jsonb,bool) jsonb", rowD(func(_ *Ctx, a []types.Datum) (types.Datum, error) {
 		mode := pathInsert
 		if len(a) > 3 && a[3].(bool) {
 			mode = pathAfter
 		}
 		return jsonbSet(a[0].(string), a[1].(string), a[2].(string), mode, "cannot set path in scalar")
-	}, true), defaults(1))
+	}, true), defaults("false"), named("jsonb_in", "path", "replacement", "insert_after"))
 	def("jsonb_pretty(jsonb) text", row1e(func(_ *Ctx, v []byte) (string, error) {
 		t, err := parseTree(v)
 		if err != nil {

@@ -39,8 +39,8 @@ func volatile(f *Func)  { f.Volatility = Volatile }
 func nonStrict(f *Func) { f.Strict = false }
 func variadic(f *Func)  { f.Variadic = true }
 
-func defaults(n int) option        { return func(f *Func) { f.Defaults = n } }
-func named(names ...string) option { return func(f *Func) { f.ArgNames = names } }
+func defaults(text ...string) option { return func(f *Func) { f.DefaultText = text } }
+func named(names ...string) option   { return func(f *Func) { f.ArgNames = names } }
 
 // binder makes the kernel of one call, whose types are known: for functions that
 // must know the types of polymorphic arguments.

@@ -398,7 +398,7 @@ func (f *Func) bindTypes(args []types.T, ret types.T) *Func {
 		return f
 	}
 	g := *f
-	g.Args, g.Ret, g.Variadic, g.Defaults = args, ret, false, 0
+	g.Args, g.Ret, g.Variadic, g.DefaultText = args, ret, false, nil
 	if f.bind != nil {
 		g.Kernel = f.bind(args, ret)
 	}
@@ -408,7 +408,7 @@ func (f *Func) bindTypes(args []types.T, ret types.T) *Func {
 func candidates(fs []*Func) []Candidate {
 	out := make([]Candidate, len(fs))
 	for i, f := range fs {
-		out[i] = Candidate{f.Args, f.Defaults, f.Variadic, f.Ret}
+		out[i] = Candidate{f.Args, len(f.DefaultText), f.Variadic, f.Ret}
 	}
 	return out
 }

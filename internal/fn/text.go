@@ -461,6 +461,6 @@ func init() {
 	def("chr(int4) text", row1e(chr))
 	def("to_hex(int4) text", row1(func(x int32) string { return hexUint(uint64(uint32(x))) }))
 	def("to_hex(int8) text", row1(func(x int64) string { return hexUint(uint64(x)) }))
-	def("normalize(text,text) text", row2e(normalizeText), defaults(1))
+	def("normalize(text,text) text", row2e(normalizeText), defaults("NFC"))
 	def("unistr(text) text", row1e(func(_ *Ctx, s string) (string, error) { return unistr(s) }))
 }

@@ -390,7 +390,7 @@ func init() {
 			return nil, err
 		}
 		return textArray(parts), nil
-	}, true), defaults(1))
+	}, true), defaults("true"), named("str", "strict"))
 	def("gen_random_uuid() uuid", row0(func(*Ctx) [16]byte {
 		var u [16]byte
 		_, _ = rand.Read(u[:]) // never fails

@@ -152,7 +152,11 @@ func (l *lexer) escape(b []byte, i, start int) ([]byte, int, bool) {
 				low, after, ok = l.hexRune(next+1, l.at(next+1) == 'U')
 			}
 			if !ok || utf16.DecodeRune(r, low) == utf8.RuneError {
-				return b, i, l.failNear(i-1, "invalid Unicode surrogate pair", next)
+				if !ok { // what stands in its place is one character
+					_, n := utf8.DecodeRuneInString(l.src[next:])
+					after = next + n
+				}
+				return b, i, l.failNear(next, "invalid Unicode surrogate pair", after)
 			}
 			r, next = utf16.DecodeRune(r, low), after
 		}
@@ -222,18 +226,16 @@ func (l *lexer) bits(start int) bool {
 		return false
 	}
 	if !hex {
-		for _, r := range text {
-			if r != '0' && r != '1' {
-				return l.fail(start, pgerr.New(pgerr.InvalidTextRepresentation, "\"%c\" is not a valid binary digit", r))
-			}
-		}
 		l.add(tBits, start, text)
 		return true
 	}
 	var b strings.Builder
 	for _, r := range text {
 		if r >= 0x80 || !isHex(byte(r)) {
-			return l.fail(start, pgerr.New(pgerr.InvalidTextRepresentation, "\"%c\" is not a valid hexadecimal digit", r))
+			// What is no digit is found again, and complained of, when the literal is used.
+			b.Reset()
+			b.WriteString(text)
+			break
 		}
 		v, _ := strconv.ParseUint(string(r), 16, 8)
 		for bit := 3; bit >= 0; bit-- {
@@ -242,6 +244,20 @@ func (l *lexer) bits(start int) bool {
 	}
 	l.add(tBits, start, b.String())
 	return true
+}
+
+// bitDigits gives the error of a bit string with something else than digits.
+func (p *parser) bitDigits(t *token) *pgerr.Error {
+	hex, what := p.src[t.pos] == 'x' || p.src[t.pos] == 'X', "binary"
+	if hex {
+		what = "hexadecimal"
+	}
+	for _, r := range t.text {
+		if r != '0' && r != '1' && (!hex || r >= 0x80 || !isHex(byte(r))) {
+			return pgerr.New(pgerr.InvalidTextRepresentation, "\"%c\" is not a valid %s digit", r, what).At(int(t.char))
+		}
+	}
+	return nil
 }
 
 // unicodeString reads U&'..', whose quote is at l.pos.
@@ -288,9 +304,12 @@ func (l *lexer) uescape(start int, text string, lead int) (string, bool) {
 	if strings.IndexByte(text, esc) < 0 {
 		return text, true
 	}
-	bad := func(i int) (string, bool) {
-		return "", l.fail(start, pgerr.New(pgerr.SyntaxError, "invalid Unicode escape").
-			WithHint("Unicode escapes must be \\XXXX or \\+XXXXXX.").At(int(l.charAt(start))+lead+utf8.RuneCountInString(text[:i])))
+	bad := func(i int, msg string) (string, bool) {
+		e := pgerr.New(pgerr.SyntaxError, "%s", msg)
+		if msg == "invalid Unicode escape" {
+			e.Hint = "Unicode escapes must be \\XXXX or \\+XXXXXX."
+		}
+		return "", l.fail(start, e.At(int(l.charAt(start))+lead+utf8.RuneCountInString(text[:i])))
 	}
 	read := func(i int) (rune, int, bool) {
 		n := 4
@@ -317,20 +336,23 @@ func (l *lexer) uescape(start int, text string, lead int) (string, bool) {
 		}
 		r, next, ok := read(i + 1)
 		if !ok {
-			return bad(i)
+			return bad(i, "invalid Unicode escape")
 		}
 		if utf16.IsSurrogate(r) {
-			if next >= len(text) || text[next] != esc {
-				return bad(i)
+			if next >= len(text) || text[next] != esc || next+1 < len(text) && text[next+1] == esc {
+				return bad(next, "invalid Unicode surrogate pair")
 			}
 			low, after, ok := read(next + 1)
-			if !ok || utf16.DecodeRune(r, low) == utf8.RuneError {
-				return bad(next)
+			if !ok {
+				return bad(next, "invalid Unicode escape")
+			}
+			if utf16.DecodeRune(r, low) == utf8.RuneError {
+				return bad(next, "invalid Unicode surrogate pair")
 			}
 			r, next = utf16.DecodeRune(r, low), after
 		}
 		if r == 0 || r > utf8.MaxRune {
-			return bad(i)
+			return bad(i, "invalid Unicode escape value")
 		}
 		b = utf8.AppendRune(b, r)
 		i = next

@@ -147,7 +147,11 @@ func (p *parser) likeAhead() bool {
 		return true
 	case "similar":
 		// SUBSTRING(x SIMILAR p ESCAPE e) has no TO.
-		return p.peek(n + 1).isWord("to")
+		if !p.peek(n + 1).isWord("to") {
+			p.shifted = p.i + n
+			return false
+		}
+		return true
 	}
 	return false
 }
@@ -172,12 +176,16 @@ func (p *parser) infix(mark, min int, b bool) bool {
 		p.binary(mark, prec, at, t.text, "", b)
 		return true
 	}
-	if t.kind != tIdent || t.quoted || t.cat == notKeyword {
+	if t.kind != tIdent || t.quoted || t.cat == notKeyword || p.depth == p.labelDepth && t.bareLabel && p.endsItem(p.peek(1)) {
 		return false
 	}
 	switch t.text {
 	case "operator":
-		if min > precOp || !p.peek(1).isOp("(") {
+		if !p.peek(1).isOp("(") {
+			p.shifted = p.i
+			return false
+		}
+		if min > precOp {
 			return false
 		}
 		op, schema := p.operator()
@@ -213,10 +221,15 @@ func (p *parser) infix(mark, min int, b bool) bool {
 	case "between", "in", "like", "ilike", "similar", "not":
 		return min <= precLike && p.likeAhead() && p.like(mark, at)
 	case "at":
-		if min > precAt || !p.isWords("at", "time", "zone") {
+		if !p.peek(1).isWord("time") {
+			p.shifted = p.i
 			return false
 		}
-		p.accept("at", "time", "zone")
+		if min > precAt {
+			return false
+		}
+		p.i += 2
+		p.expect("zone")
 		p.em.wrap(mark, "zone__(", &ast.FuncCall{At: at, Name: specialName("timezone", at.Pos), Special: true, Args: []ast.Expr{hole, hole}})
 		p.em.comma()
 		p.exprPrec(precAt+1, false)
@@ -338,7 +351,13 @@ func (p *parser) isTest(mark int, at ast.At, b bool) bool {
 	case p.accept("null"), p.accept("true"), p.accept("false"), p.accept("unknown"), p.accept("normalized"):
 		test.What = p.toks[p.i-1].text
 	case p.isAny("nfc", "nfd", "nfkc", "nfkd") && p.peek(1).isWord("normalized"):
-		p.unsupported(p.pos(), "IS "+p.tok().text+" NORMALIZED", "Use IS NORMALIZED.")
+		test.What = p.next().text + " normalized"
+		p.next()
+	case p.isAny("nfc", "nfd", "nfkc", "nfkd"):
+		p.next()
+		p.unexpected()
+	case p.is("document"):
+		p.unsupported(at.Pos, "IS DOCUMENT", "")
 	default:
 		p.unexpected()
 	}
@@ -501,7 +520,7 @@ func (p *parser) primary() {
 	switch t.kind {
 	case tInt, tNumeric, tString, tBits:
 		p.next()
-		p.em.leaf(literal(t))
+		p.em.leaf(p.literal(t))
 		return
 	case tParam:
 		mark := p.em.mark()
@@ -526,7 +545,7 @@ func (p *parser) primary() {
 }
 
 // literal gives the node of a literal's token.
-func literal(t *token) *ast.Literal {
+func (p *parser) literal(t *token) *ast.Literal {
 	kind := ast.LitString
 	switch t.kind {
 	case tInt:
@@ -535,6 +554,9 @@ func literal(t *token) *ast.Literal {
 		kind = ast.LitNumeric
 	case tBits:
 		kind = ast.LitBits
+		if e := p.bitDigits(t); e != nil {
+			p.failLate(e)
+		}
 	}
 	return &ast.Literal{At: ast.At{Pos: int(t.char)}, Kind: kind, Text: t.text}
 }

@@ -110,17 +110,13 @@ func (p *parser) tablePrimary() {
 	lateral := p.accept("lateral")
 	switch {
 	case p.isOp("("):
-		if p.looksLikeQuery(p.i) {
+		if p.looksLikeQuery(p.i) || lateral {
 			s := &ast.SubqueryRef{Lateral: lateral, Pos: pos}
 			id := p.em.ref(s)
 			p.subquery()
 			p.em.putN(" r", id)
 			s.Alias = p.alias(false)
 			return
-		}
-		if lateral {
-			p.next()
-			p.unexpected()
 		}
 		p.parenthesisedJoin()
 		return
@@ -148,7 +144,15 @@ func (p *parser) tablePrimary() {
 		p.fromFunction(pos, lateral, nil)
 		return
 	}
-	if lateral {
+	if t := p.tok(); lateral || t.kind == tIdent && !t.quoted && t.cat == typeFuncName {
+		// Only a function may stand here, whose arguments are missing.
+		if !t.isColID() && !t.isFuncName() {
+			p.unexpected()
+		}
+		p.next()
+		for p.acceptOp(".") {
+			p.label()
+		}
 		p.unexpected()
 	}
 	p.finishTable(&ast.TableRef{Pos: pos, Name: p.name()})
@@ -198,12 +202,22 @@ func (p *parser) finishTable(t *ast.TableRef) {
 	if p.is("tablesample") {
 		p.next()
 		p.name()
-		p.skipParens()
+		p.unused()
 		if p.accept("repeatable") {
-			p.skipParens()
+			p.unused()
 		}
 		t.TableSample = true
 	}
+}
+
+// unused reads (a, b, ..) of a clause that is only accepted.
+func (p *parser) unused() {
+	outer, after := p.em, p.after
+	p.em, p.after = &emitter{}, nil
+	p.expectOp("(")
+	p.exprList()
+	p.expectOp(")")
+	p.em, p.after = outer, after
 }
 
 // parenthesisedJoin lowers (a JOIN b ..) with an optional alias.

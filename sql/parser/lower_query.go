@@ -44,7 +44,10 @@ func (p *parser) queryAfterWith(node *queryNode, id int32) {
 // with lowers WITH. A data-modifying statement in it is complete at once and is not in the skeleton.
 func (p *parser) with() *ast.With {
 	p.expect("with")
-	w := &ast.With{Recursive: p.accept("recursive")}
+	w := &ast.With{}
+	if n := p.peek(1); !n.isOp("(") && !n.isWord("as") {
+		w.Recursive = p.accept("recursive")
+	}
 	written := false
 	for {
 		c := ast.CTE{Pos: p.pos(), Name: p.colID()}
@@ -205,7 +208,7 @@ func (p *parser) value() ast.Expr {
 		switch t := p.tok(); {
 		case t.kind == tInt, t.kind == tNumeric, t.kind == tString, t.kind == tBits:
 			p.next()
-			return literal(t)
+			return p.literal(t)
 		case t.kind == tIdent && t.cat == reserved && !t.quoted && (t.text == "true" || t.text == "false"):
 			p.next()
 			return &ast.Literal{At: ast.At{Pos: int(t.char)}, Kind: ast.LitBool, Text: t.text}
@@ -246,7 +249,7 @@ func (p *parser) selectBlock() *ast.Select {
 	} else {
 		p.accept("all")
 	}
-	if !p.endsItems() {
+	if s.Distinct || s.DistinctOn != nil || !p.endsItem(p.tok()) {
 		s.Items = p.selectItems()
 	}
 	if p.is("into") {
@@ -291,11 +294,20 @@ func (p *parser) selectBlock() *ast.Select {
 	return s
 }
 
-// endsItems says whether the select list is empty, which PostgreSQL allows.
-func (p *parser) endsItems() bool {
-	t := p.tok()
-	return t.kind == tEOF || t.isOp(")") || t.isOp(";") ||
-		p.isAny("from", "where", "group", "having", "window", "union", "intersect", "except", "order", "limit", "offset", "fetch", "for", "into")
+// endsItem says whether t is what follows an item of a select list. The list may be empty.
+func (p *parser) endsItem(t *token) bool {
+	switch t.kind {
+	case tEOF:
+		return true
+	case tOp:
+		return t.text == "," || t.text == ")" || t.text == ";"
+	case tIdent:
+		switch t.text {
+		case "from", "where", "group", "having", "window", "union", "intersect", "except", "order", "limit", "offset", "fetch", "for", "into":
+			return !t.quoted
+		}
+	}
+	return false
 }
 
 // selectItems lowers a select list; each expression comes after a comma.
@@ -317,7 +329,10 @@ func (p *parser) selectItem() ast.SelectItem {
 		p.em.leaf(&ast.Star{At: ast.At{Pos: item.Pos}})
 		return item
 	}
+	outer := p.labelDepth
+	p.labelDepth = p.depth + 1
 	p.expr()
+	p.labelDepth = outer
 	switch t := p.tok(); {
 	case p.accept("as"):
 		item.Alias = p.label()
@@ -356,15 +371,16 @@ func (p *parser) direction(item *ast.OrderItem) {
 		item.Using, _ = p.operator()
 		item.Desc = item.Using == ">"
 	}
-	if p.is("nulls") {
+	if p.nullsOrder() {
 		first := p.peek(1).isWord("first")
-		if !first && !p.peek(1).isWord("last") {
-			p.next()
-			p.unexpected()
-		}
 		p.i += 2
 		item.NullsFirst = &first
 	}
+}
+
+// nullsOrder says whether NULLS FIRST or NULLS LAST comes next; alone NULLS is a name.
+func (p *parser) nullsOrder() bool {
+	return p.is("nulls") && (p.peek(1).isWord("first") || p.peek(1).isWord("last"))
 }
 
 func (p *parser) groupBy(s *ast.Select) {
@@ -484,6 +500,9 @@ func (p *parser) tail(node *queryNode) {
 			} else {
 				p.expect("only")
 			}
+		case p.is("fetch"):
+			p.next()
+			p.unexpected()
 		case p.is("for"):
 			p.locking(q)
 		case p.emitAhead():

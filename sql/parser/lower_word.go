@@ -1,6 +1,7 @@
 package parser
 
 import (
+	"slices"
 	"strings"
 
 	"streamsql/internal/pgerr"
@@ -26,6 +27,17 @@ func (p *parser) word() {
 		p.specialCall()
 		return
 	}
+	if t.text == "collation" && p.peek(1).isWord("for") {
+		at := ast.At{Pos: p.pos()}
+		p.i += 2
+		m := p.em.open("call__(", &ast.FuncCall{At: at, Name: specialName("pg_collation_for", at.Pos), Special: true, Args: []ast.Expr{hole}})
+		p.em.comma()
+		p.expectOp("(")
+		p.expr()
+		p.expectOp(")")
+		p.em.close(m)
+		return
+	}
 	if t.cat == typeFuncName && t.text == "current_schema" && !p.peek(1).isOp("(") {
 		p.valueFunction(false)
 		return
@@ -40,7 +52,7 @@ func (p *parser) typedLiteral() {
 	if p.tok().kind != tString {
 		p.unexpected()
 	}
-	c.X = literal(p.next())
+	c.X = p.literal(p.next())
 	if n := c.Type.Name.Parts; len(n) == 1 && n[0] == "interval" && c.Type.Mods == nil {
 		p.intervalFields(&c.Type)
 	}
@@ -64,7 +76,7 @@ func (p *parser) nameOrCall() {
 			return
 		}
 		if after.isOp("(") {
-			if m := int(after.match); m > 0 && m+1 < len(p.toks) && p.toks[m+1].kind == tString {
+			if m := int(after.match); m > 0 && m+1 < len(p.toks) && p.toks[m+1].kind == tString && p.simpleMods(end, m) {
 				p.typedLiteral()
 				return
 			}
@@ -81,7 +93,7 @@ func (p *parser) nameOrCall() {
 			return
 		}
 	}
-	if !first.isColID() {
+	if !first.isColID() || p.nullsOrder() {
 		if first.kind == tIdent && first.cat == typeFuncName {
 			p.next() // it would do before a parenthesis
 		}
@@ -104,6 +116,17 @@ func (p *parser) nameOrCall() {
 	p.indirection(mark)
 }
 
+// simpleMods says whether the tokens between open and end are a type's modifiers: otherwise they are read as arguments, whose
+// mistakes come before the string that no call may have after it.
+func (p *parser) simpleMods(open, end int) bool {
+	for i := open + 1; i < end; i++ {
+		if t := &p.toks[i]; (i-open)%2 == 0 && !t.isOp(",") || (i-open)%2 == 1 && t.kind != tInt && t.kind != tString && !t.isColID() {
+			return false
+		}
+	}
+	return end > open+1
+}
+
 func (p *parser) tooManyDots(parts []string, pos ast.Pos) {
 	p.fail(pgerr.New(pgerr.SyntaxError, "improper qualified name (too many dotted names): %s", ast.Name{Parts: parts}.String()).At(pos))
 }
@@ -121,7 +144,7 @@ func (p *parser) reservedWord() {
 		p.em.leaf(&ast.Literal{At: at, Kind: ast.LitBool, Text: t.text})
 	case "default":
 		if !p.defaultOK {
-			p.fail(pgerr.New(pgerr.SyntaxError, "DEFAULT is not allowed in this context").At(at.Pos))
+			p.failLate(pgerr.New(pgerr.SyntaxError, "DEFAULT is not allowed in this context").At(at.Pos))
 		}
 		p.next()
 		p.em.leaf(&ast.Default{At: at})
@@ -155,8 +178,6 @@ func (p *parser) reservedWord() {
 		p.valueFunction(t.text != "current_date")
 	case "current_role", "current_user", "session_user", "user", "current_catalog":
 		p.valueFunction(false)
-	case "collation":
-		p.unsupported(at.Pos, "COLLATION FOR", "")
 	default:
 		p.unexpected()
 	}
@@ -170,7 +191,7 @@ func (p *parser) valueFunction(precision bool) {
 		if p.tok().kind != tInt {
 			p.unexpected()
 		}
-		fc.Args = []ast.Expr{literal(p.next())}
+		fc.Args = []ast.Expr{p.literal(p.next())}
 		p.expectOp(")")
 	}
 	p.em.leaf(fc)
@@ -290,8 +311,17 @@ func (p *parser) callArgs(fc *ast.FuncCall) {
 
 // callClauses lowers WITHIN GROUP, FILTER, IGNORE NULLS and OVER.
 func (p *parser) callClauses(fc *ast.FuncCall) {
-	if p.is("within") && p.peek(1).isWord("group") {
-		p.accept("within", "group")
+	if p.is("within") {
+		pos := p.pos()
+		p.expect("within", "group")
+		switch {
+		case fc.OrderBy != nil:
+			p.fail(pgerr.New(pgerr.SyntaxError, "cannot use multiple ORDER BY clauses with WITHIN GROUP").At(pos))
+		case fc.Distinct:
+			p.fail(pgerr.New(pgerr.SyntaxError, "cannot use DISTINCT with WITHIN GROUP").At(pos))
+		case fc.Variadic:
+			p.fail(pgerr.New(pgerr.SyntaxError, "cannot use VARIADIC with WITHIN GROUP").At(pos))
+		}
 		p.expectOp("(")
 		if !p.is("order") {
 			p.unexpected()
@@ -299,9 +329,8 @@ func (p *parser) callClauses(fc *ast.FuncCall) {
 		fc.WithinGroup = p.orderBy()
 		p.expectOp(")")
 	}
-	if p.is("filter") && p.peek(1).isOp("(") {
-		p.next()
-		p.next()
+	if p.accept("filter") {
+		p.expectOp("(")
 		p.expect("where")
 		fc.Filter = hole
 		p.em.comma()
@@ -315,21 +344,20 @@ func (p *parser) callClauses(fc *ast.FuncCall) {
 	if !p.is("over") {
 		return
 	}
-	if p.peek(1).isOp("(") {
-		p.next()
+	p.next()
+	if p.isOp("(") {
 		fc.Over = p.windowSpec()
-	} else if p.peek(1).isColID() {
-		p.next()
-		fc.Over = &ast.WindowSpec{Ref: p.tok().text, Pos: p.pos()}
-		p.next()
+		return
 	}
+	pos := p.pos()
+	fc.Over = &ast.WindowSpec{Ref: p.colID(), Pos: pos}
 }
 
 // windowSpec lowers (base PARTITION BY .. ORDER BY .. frame).
 func (p *parser) windowSpec() *ast.WindowSpec {
 	w := &ast.WindowSpec{Pos: p.pos()}
 	p.expectOp("(")
-	if t := p.tok(); t.isColID() && !(p.is("partition") && p.peek(1).isWord("by")) && !p.isAny("range", "rows", "groups") {
+	if t := p.tok(); t.isColID() && !p.isAny("partition", "range", "rows", "groups") {
 		w.Ref = p.next().text
 	}
 	if p.accept("partition") {
@@ -355,24 +383,27 @@ func (p *parser) windowSpec() *ast.WindowSpec {
 
 func (p *parser) frame() *ast.Frame {
 	f := &ast.Frame{Pos: p.pos(), Unit: p.next().text}
-	if p.accept("between") {
-		f.Start = p.bound()
-		p.expect("and")
-		f.End = p.bound()
-	} else {
-		f.Start = p.bound()
-		f.End = ast.Bound{Kind: "current row"}
+	bad := func(pos ast.Pos, msg string) { p.fail(pgerr.New(pgerr.WindowingError, "%s", msg).At(pos)) }
+	between := p.accept("between")
+	start := p.pos()
+	f.Start = p.bound()
+	if f.Start.Kind == "unbounded following" {
+		bad(start, "frame start cannot be UNBOUNDED FOLLOWING")
 	}
-	bad := func(msg string) { p.fail(pgerr.New(pgerr.WindowingError, "%s", msg).At(f.Pos)) }
-	switch {
-	case f.Start.Kind == "unbounded following":
-		bad("frame start cannot be UNBOUNDED FOLLOWING")
-	case f.End.Kind == "unbounded preceding":
-		bad("frame end cannot be UNBOUNDED PRECEDING")
-	case f.Start.Kind == "current row" && f.End.Kind == "preceding":
-		bad("frame starting from current row cannot have preceding rows")
-	case f.Start.Kind == "following" && (f.End.Kind == "preceding" || f.End.Kind == "current row"):
-		bad("frame starting from following row cannot have preceding rows")
+	if between {
+		p.expect("and")
+		end := p.pos()
+		f.End = p.bound()
+		switch {
+		case f.End.Kind == "unbounded preceding":
+			bad(end, "frame end cannot be UNBOUNDED PRECEDING")
+		case f.Start.Kind == "current row" && f.End.Kind == "preceding":
+			bad(end, "frame starting from current row cannot have preceding rows")
+		case f.Start.Kind == "following" && (f.End.Kind == "preceding" || f.End.Kind == "current row"):
+			bad(end, "frame starting from following row cannot have preceding rows")
+		}
+	} else if f.End.Kind = "current row"; f.Start.Kind == "following" {
+		bad(start, "frame starting from following row cannot end with current row")
 	}
 	if p.accept("exclude") {
 		switch {
@@ -469,7 +500,7 @@ func (p *parser) specialCall() {
 		p.next()
 		p.em.open("call__(", fc)
 		f := p.tok()
-		if f.kind != tIdent && f.kind != tString {
+		if f.kind != tString && (f.kind != tIdent || !f.quoted && f.cat != notKeyword && !slices.Contains(intervalUnits, f.text)) {
 			p.unexpected()
 		}
 		p.next()
@@ -491,11 +522,16 @@ func (p *parser) specialCall() {
 	case "overlay":
 		p.next()
 		p.em.open("call__(", fc)
-		arg()
-		if p.isOp(",") {
+		if p.isOp(")") {
 			fc.Special = false
-			p.next()
-			list()
+			break
+		}
+		arg()
+		if p.isOp(",") || p.isOp(")") {
+			fc.Special = false
+			for p.acceptOp(",") {
+				arg()
+			}
 			break
 		}
 		p.expect("placing")

@@ -32,6 +32,9 @@ func Parse(sql string) (out []Statement, err error) {
 		for p.acceptOp(";") {
 		}
 		if p.tok().kind == tEOF {
+			if p.late != nil {
+				return nil, p.late
+			}
 			return out, nil
 		}
 		first := p.i
@@ -114,6 +117,12 @@ type parser struct {
 	sawEmit bool
 	// inSink says that a WITH list after EMIT may be the one of CREATE SINK.
 	inSink bool
+	// shifted is a keyword that only continues the operand before it, so that PostgreSQL complains of the token after it; 0 for none.
+	shifted int
+	// late is the first complaint that PostgreSQL has only when the whole text has the form of statements.
+	late *pgerr.Error
+	// labelDepth is the depth where an operator's keyword that no operand follows is a column's label; 0 for none.
+	labelDepth int
 }
 
 type abort struct{ err *pgerr.Error }
@@ -164,6 +173,9 @@ func (p *parser) complete() {
 func (p *parser) end() {
 	if p.tok().kind != tEOF {
 		p.fail(p.trailing())
+	}
+	if p.late != nil {
+		p.fail(p.late)
 	}
 	p.complete()
 }
@@ -259,6 +271,9 @@ func (p *parser) expectOp(o string) {
 func (p *parser) syntaxError() *pgerr.Error { return p.syntaxErrorAt(p.i) }
 
 func (p *parser) syntaxErrorAt(i int) *pgerr.Error {
+	if i > 0 && i == p.shifted {
+		i++
+	}
 	t := &p.toks[i]
 	switch t.kind {
 	case tError:
@@ -270,6 +285,13 @@ func (p *parser) syntaxErrorAt(i int) *pgerr.Error {
 }
 
 func (p *parser) unexpected() { p.fail(p.syntaxError()) }
+
+// failLate keeps a complaint for the end of the text: a syntax error anywhere in it comes first.
+func (p *parser) failLate(e *pgerr.Error) {
+	if p.late == nil {
+		p.late = e
+	}
+}
 
 // unsupported throws 0A000 for what is understood and not there.
 func (p *parser) unsupported(pos ast.Pos, what, hint string) {

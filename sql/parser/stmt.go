@@ -185,7 +185,7 @@ func (p *parser) insert(with *ast.With) ast.Stmt {
 	if p.accept("as") {
 		s.Alias = p.colID()
 	}
-	if p.isOp("(") && !p.looksLikeQuery(p.i) {
+	if p.isOp("(") && !p.peek(1).isOp("(") && !p.looksLikeQuery(p.i) {
 		p.next()
 		for {
 			s.ColumnPos = append(s.ColumnPos, p.pos())

@@ -96,10 +96,12 @@ func (p *parser) simpleType(literal bool) ast.TypeName {
 		if p.isOp("(") {
 			t.Mods = p.typeMods()
 		}
-		if p.accept("with", "time", "zone") {
+		if p.isWords("with", "time") {
 			base += "tz"
-		} else {
-			p.accept("without", "time", "zone")
+			p.i += 2
+			p.expect("zone")
+		} else if p.accept("without") {
+			p.expect("time", "zone")
 		}
 	case "interval":
 		if p.isOp("(") {
@@ -253,8 +255,8 @@ func (p *parser) typeLiteralAhead() bool {
 			i = int(p.toks[i].match) + 1
 		}
 		if t.text == "timestamp" || t.text == "time" {
-			if !skip("with", "time", "zone") {
-				skip("without", "time", "zone")
+			if skip("with", "time") || skip("without") {
+				return true // nothing but a literal goes on like this
 			}
 		}
 	default:

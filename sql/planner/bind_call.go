@@ -188,15 +188,26 @@ func (b *binder) callArgs(c *exprCtx, e *ast.FuncCall, name string) ([]Expr, []i
 	for _, n := range e.ArgNames {
 		named = named || n != ""
 	}
+	fs := fn.Lookup(name)
 	if !named {
+		// What is left out has its default, where only one function has the name.
+		if len(fs) == 1 && len(args) < len(fs[0].Args) && len(args) >= len(fs[0].Args)-len(fs[0].DefaultText) {
+			for i := len(args); i < len(fs[0].Args); i++ {
+				args, pos = append(args, defaultArg(fs[0], i)), append(pos, e.Pos)
+			}
+		}
 		return args, pos, nil
 	}
-	for _, f := range fn.Lookup(name) {
+	for _, f := range fs {
 		if len(f.ArgNames) < len(args) {
 			continue
 		}
-		out := make([]Expr, len(args))
-		outPos := make([]int, len(args))
+		n := len(args)
+		if f.DefaultText != nil {
+			n = len(f.Args)
+		}
+		out := make([]Expr, n)
+		outPos := make([]int, n)
 		ok := true
 		for i, x := range args {
 			at := i
@@ -214,11 +225,23 @@ func (b *binder) callArgs(c *exprCtx, e *ast.FuncCall, name string) ([]Expr, []i
 			}
 			out[at], outPos[at] = x, pos[i]
 		}
+		for i := range out {
+			if ok && out[i] == nil {
+				if ok = i >= len(f.Args)-len(f.DefaultText); ok {
+					out[i], outPos[i] = defaultArg(f, i), e.Pos
+				}
+			}
+		}
 		if ok {
 			return out, outPos, nil
 		}
 	}
 	return nil, nil, noNamedMatch(e, args)
+}
+
+// defaultArg is what an argument has that a call leaves out.
+func defaultArg(f *fn.Func, i int) Expr {
+	return &Const{f.DefaultText[i-(len(f.Args)-len(f.DefaultText))], types.Unknown}
 }
 
 // noNamedMatch is the error of a call with named arguments that no function takes.

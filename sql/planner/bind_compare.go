@@ -59,29 +59,39 @@ func (b *binder) compareRows(op string, l, r []Expr, pos int) (Expr, error) {
 }
 
 func (b *binder) isTest(c *exprCtx, e *ast.IsTest) (Expr, error) {
+	if form, ok := strings.CutSuffix(e.What, "normalized"); ok {
+		// A text is normalized if normalize() leaves it as it is.
+		args := []ast.Expr{e.X}
+		if form = strings.TrimSpace(form); form != "" {
+			args = append(args, &ast.Literal{At: e.At, Kind: ast.LitString, Text: form})
+		}
+		name := ast.Name{Parts: []string{"normalize"}, Pos: e.Pos}
+		op := "="
+		if e.Not {
+			op = "<>"
+		}
+		return b.expr(c, &ast.Binary{At: e.At, Op: op, Schema: "pg_catalog", L: e.X, R: &ast.FuncCall{At: e.At, Name: name, Args: args, Special: true}})
+	}
 	x, err := b.expr(c, e.X)
 	if err != nil {
 		return nil, err
 	}
-	switch e.What {
-	case "null":
+	if e.What == "null" {
 		if unknown(x) {
 			if x, err = b.mustCoerce(x, types.Text, fn.Implicit, e.X.Position()); err != nil {
 				return nil, err
 			}
 		}
 		return &IsNull{x, e.Not}, nil
-	case "true", "false", "unknown":
-		x, err = b.toBool(x, "IS "+strings.Repeat("NOT ", btoi(e.Not))+strings.ToUpper(e.What), e.X.Position())
-		if err != nil {
-			return nil, err
-		}
-		if e.What == "unknown" {
-			return &IsNull{x, e.Not}, nil
-		}
-		return &IsBool{x, e.What == "true", e.Not}, nil
 	}
-	return nil, notSupported("IS NORMALIZED", e.Pos)
+	x, err = b.toBool(x, "IS "+strings.Repeat("NOT ", btoi(e.Not))+strings.ToUpper(e.What), e.X.Position())
+	if err != nil {
+		return nil, err
+	}
+	if e.What == "unknown" {
+		return &IsNull{x, e.Not}, nil
+	}
+	return &IsBool{x, e.What == "true", e.Not}, nil
 }
 
 func btoi(b bool) int {

@@ -92,7 +92,7 @@ type Not struct {
 type IsTest struct {
 	At
 	X    Expr
-	What string // "null", "true", "false", "unknown", "normalized"
+	What string // "null", "true", "false", "unknown", "normalized", "nfd normalized", ..
 	Not  bool
 }
 
