@@ -4,7 +4,7 @@ GO ?= go
 export CGO_ENABLED = 0
 RACE = CGO_ENABLED=1 $(GO) test -race -tags pebblegozstd
 
-.PHONY: build test test-race lint bench bench-memory deps fmt regress
+.PHONY: build test test-race lint bench bench-memory soak-crash deps fmt regress
 
 build:
 	$(GO) build -ldflags="-s -w" -o bin/streamsql ./cmd/streamsql
@@ -37,3 +37,7 @@ bench-memory:
 # share of statements that give PostgreSQL's answer. REGRESS='-run ^int -diff' shows what differs.
 regress: deps
 	$(GO) run ./internal/sqltest/regress $(REGRESS)
+
+# soak-crash kills the server a thousand times and checks that nothing is lost and nothing counts twice; it prints the number of violations.
+soak-crash:
+	$(GO) test ./internal/crashtest -run TestKill -crash.cycles 1000 -crash.most 2s -crash.keep -timeout 0 -v

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"streamsql/catalog"
+	"streamsql/internal/crash"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/sql/parser/ast"
@@ -241,6 +242,7 @@ func (e *Engine) publishJob(j *job, ch *catalogChange) (err error) {
 		return err
 	}
 	if ch != nil {
+		crash.At(crash.DefineFilled)
 		if err := e.logCatalog(ch); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 
 	"streamsql/catalog"
 	"streamsql/exec"
+	"streamsql/internal/crash"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/vec"
 	"streamsql/sql/parser"
@@ -78,7 +79,16 @@ func (e *Engine) logCatalog(ch *catalogChange) error {
 	if err != nil {
 		return err
 	}
-	return e.store.Append(append([]byte{recordCatalog}, b...))
+	before, after := crash.DefineBefore, crash.DefineAfter
+	if len(ch.Drop) > 0 {
+		before, after = crash.DropBefore, crash.DropAfter
+	}
+	crash.At(before)
+	if err := e.store.Append(append([]byte{recordCatalog}, b...)); err != nil {
+		return err
+	}
+	crash.At(after)
+	return nil
 }
 
 // logRows makes the writes of a transaction durable. The rows of push sources are not kept. The caller holds e.write.

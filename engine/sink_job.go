@@ -5,6 +5,7 @@ import (
 
 	"streamsql/catalog"
 	"streamsql/exec"
+	"streamsql/internal/crash"
 	"streamsql/internal/pgerr"
 	"streamsql/sql/parser/ast"
 	"streamsql/sql/planner"
@@ -63,6 +64,7 @@ func (s *Session) publishSink(ctx context.Context, x *ast.CreateSink, j *job) (s
 	if err := w.to.prepare(w.last); err != nil {
 		return false, err
 	}
+	crash.At(crash.DefineFilled)
 	e.write.Lock()
 	defer e.write.Unlock()
 	if skip, err := s.taken(rel.Schema, rel.Name, x.IfNotExists, x.Name.Pos); skip || err != nil {

@@ -25,7 +25,7 @@ var order = [][]string{
 	{"sql/planner"},
 	{"exec"},
 	{"engine"},
-	{"wire", "internal/sqltest", "internal/bench", "internal/laws", "internal/difftest"},
+	{"wire", "internal/sqltest", "internal/bench", "internal/laws", "internal/difftest", "internal/crashtest"},
 	{"cmd/streamsql", "internal/bench/cmd", "internal/sqltest/regress"},
 }
 
