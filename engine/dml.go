@@ -403,8 +403,8 @@ func (s *Session) truncate(ctx context.Context, x *ast.Truncate) error {
 			scan := tt.work.Snapshot().Scan(all)
 			b := vec.NewBuilder(s.e.alloc, rel.Fields())
 			var changes []*vec.Batch
-			for more := true; more; {
-				more = scan.Next(b, vec.MaxRows)
+			for more := true; more && err == nil; {
+				more, err = scan.Next(b, vec.MaxRows)
 				if b.Len() > 0 {
 					c := b.Finish()
 					c.Ops = deletes(c.N)
@@ -412,7 +412,10 @@ func (s *Session) truncate(ctx context.Context, x *ast.Truncate) error {
 				}
 			}
 			b.Release()
-			if err = tt.apply(changes); err == nil {
+			if err == nil {
+				err = tt.apply(changes)
+			}
+			if err == nil {
 				tt.changes = append(tt.changes, changes...)
 			} else {
 				releaseAll(changes)
@@ -478,7 +481,10 @@ func (s *Session) resolveConflicts(ctx context.Context, tt *txTable, d *planner.
 			enc = vec.AppendKey(enc[:0], keyCols, ts, r)
 			again := seen[string(enc)]
 			seen[string(enc)] = true
-			old, exists := tt.work.Get(key)
+			old, exists, err := tt.work.Get(key)
+			if err != nil {
+				return nil, 0, err
+			}
 			switch {
 			case again && c.DoNothing:
 			case again:

@@ -240,7 +240,9 @@ func (e *Engine) writeAll(add func([]byte) error) error {
 		scan := r.table.Snapshot().Scan(nil)
 		bld := vec.NewBuilder(e.alloc, r.table.Schema())
 		for more := true; more; {
-			more = scan.Next(bld, vec.MaxRows)
+			if more, err = scan.Next(bld, vec.MaxRows); err != nil {
+				return err
+			}
 			if bld.Len() == 0 {
 				continue
 			}

@@ -231,7 +231,9 @@ func (f *feed) pushStored() (more bool, err error) {
 	if f.rows == nil {
 		return false, nil
 	}
-	more = f.rows.Next(f.builder, f.e.batchRows)
+	if more, err = f.rows.Next(f.builder, f.e.batchRows); err != nil {
+		return false, err
+	}
 	if !more {
 		f.rows = nil
 	}

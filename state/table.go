@@ -14,6 +14,9 @@ import (
 // materialized view. With a key each key has at most one row; without one, equal
 // rows are counted. One goroutine changes it; the snapshots it gives out never
 // change and may be read by any.
+//
+// Rows are in memory, in a tree. A table may also lie over a base: rows in a store, which are read from there unless the tree, that is then
+// what has changed since, says something else of their key.
 type Table struct {
 	name   string
 	schema *vec.Schema
@@ -23,22 +26,41 @@ type Table struct {
 	// 1.00): their bytes end the key, so that each is kept as it is.
 	exact []int
 	rows  *btree.BTreeG[tableRow]
-	count int64 // rows, with multiplicity
-	bytes int64
+	base  *base // nil: all rows are in the tree
+	size  tableSize
+	log   *changes // nil: changes are not tracked
 
 	views []vec.Vec
 	cols  []vec.Vec
 	buf   []byte
 	enc   []byte
-	undo  []tableRow // of the batch under way: rows as they were, n 0 for those that were not there
+	undo  []tableRow // of the batch under way: entries of the tree as they were, with absent for those that were not there
 }
 
-// tableRow is a row of the tree. Keys and rows are encoded: see vec.AppendKey and vec.AppendRow. They are never changed.
+// tableSize is how large a table is.
+type tableSize struct {
+	count    int64 // rows, with multiplicity
+	bytes    int64 // of the rows, with what they would cost in the tree
+	resident int64 // of the tree
+}
+
+// tableRow is an entry of the tree. Keys and rows are encoded: see vec.AppendKey and vec.AppendRow. They are never changed.
 type tableRow struct {
 	key string
 	row string
-	n   int64
+	// n is how often the row is there, with shadows if the base may have the key; absent only among undo.
+	n int64
 }
+
+const (
+	// shadows marks entries that stand for a key of the base: with a count of 0 they say that it is there no more.
+	shadows = 1 << 62
+	absent  = -1
+)
+
+func (r *tableRow) times() int64 { return r.n &^ shadows }
+
+func (r *tableRow) cost() int64 { return int64(len(r.key)+len(r.row)) + rowOverhead }
 
 func lessRow(a, b tableRow) bool { return a.key < b.key }
 
@@ -65,8 +87,12 @@ func NewTable(schema *vec.Schema, key []int) *Table {
 			t.types = append(t.types, schema.Fields[c].Type)
 		}
 	}
-	t.Clear()
+	t.rows = newTree()
 	return t
+}
+
+func newTree() *btree.BTreeG[tableRow] {
+	return btree.NewBTreeGOptions(lessRow, btree.Options{NoLocks: true})
 }
 
 // SetName sets the relation's name for error messages.
@@ -77,12 +103,6 @@ func (t *Table) Schema() *vec.Schema { return t.schema }
 
 // Key gives the columns of the key, nil for a bag.
 func (t *Table) Key() []int { return t.key }
-
-// Clear drops all rows; snapshots keep theirs.
-func (t *Table) Clear() {
-	t.rows = btree.NewBTreeGOptions(lessRow, btree.Options{NoLocks: true})
-	t.count, t.bytes = 0, 0
-}
 
 // keyOf encodes the key of row i of cols, all the table's columns, into t.buf.
 func (t *Table) keyOf(cols []vec.Vec, i int) (key []byte, canonical int) {
@@ -107,22 +127,24 @@ func (t *Table) keyOf(cols []vec.Vec, i int) (key []byte, canonical int) {
 func tempString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // Apply makes the changes of a batch with all the table's columns, in order; a key may be taken
-// for a moment within the batch. On an error (*DuplicateKey, or XX000 where a row
-// to delete is not there) the table is as it was before.
+// for a moment within the batch. On an error (*DuplicateKey, XX000 where a row
+// to delete is not there, or that of reading the base) the table is as it was before.
 func (t *Table) Apply(b *vec.Batch) error {
 	t.views = b.Views(t.views)
 	t.undo = t.undo[:0]
-	count, size := t.count, t.bytes
+	size := t.size
 	err := t.apply(b)
 	if err != nil {
 		for i := len(t.undo) - 1; i >= 0; i-- {
-			if u := t.undo[i]; u.n > 0 {
+			if u := t.undo[i]; u.n != absent {
 				t.rows.Set(u)
 			} else {
 				t.rows.Delete(u)
 			}
 		}
-		t.count, t.bytes = count, size
+		t.size = size
+	} else if t.log != nil && len(t.undo) > 0 {
+		t.noteChanges()
 	}
 	clear(t.undo)
 	return err
@@ -137,12 +159,20 @@ func (t *Table) apply(b *vec.Batch) error {
 			}
 			continue
 		}
-		if !t.insert(i) {
+		ok, err := t.insert(i)
+		if err != nil {
+			return err
+		}
+		if !ok {
 			waiting = append(waiting, i)
 		}
 	}
 	for _, i := range waiting {
-		if !t.insert(i) {
+		ok, err := t.insert(i)
+		if err != nil {
+			return err
+		}
+		if !ok {
 			row := make([]types.Datum, 0, len(t.key))
 			for _, c := range t.key {
 				row = append(row, t.views[c].Datum(i))
@@ -153,29 +183,54 @@ func (t *Table) apply(b *vec.Batch) error {
 	return nil
 }
 
+// set puts an entry into the tree in the place of old, which is what undo is to put back.
+func (t *Table) set(r, old tableRow) {
+	t.rows.Set(r)
+	t.size.resident += r.cost()
+	if old.n != absent {
+		t.size.resident -= old.cost()
+	} else {
+		old.key = r.key
+	}
+	t.undo = append(t.undo, old)
+}
+
 // insert adds row i of the views; false if its key is taken.
-func (t *Table) insert(i int) bool {
+func (t *Table) insert(i int) (bool, error) {
 	key, _ := t.keyOf(t.views, i)
-	if old, ok := t.rows.Get(tableRow{key: tempString(key)}); ok {
-		if t.key != nil {
-			return false
+	old, known := t.rows.Get(tableRow{key: tempString(key)})
+	there, mark := known && old.times() > 0, old.n&shadows
+	below := tableRow{n: absent} // the entry of the tree
+	if known {
+		below = old
+	} else if t.base != nil {
+		var err error
+		if old, there, err = t.base.get(tempString(key)); err != nil {
+			return false, err
 		}
-		t.undo = append(t.undo, old)
-		old.n++
-		t.rows.Set(old)
-		t.count++
-		return true
+		if there {
+			mark = shadows
+		}
+	}
+	if there {
+		if t.key != nil {
+			return false, nil
+		}
+		old.n = (old.times() + 1) | mark
+		t.set(old, below)
+		t.size.count++
+		return true, nil
 	}
 	// Key and row share one piece of memory.
 	nk := len(key)
 	t.enc = append(t.enc[:0], key...)
 	t.enc = vec.AppendRow(t.enc, t.views, i)
 	both := string(t.enc)
-	t.rows.Set(tableRow{key: both[:nk], row: both[nk:], n: 1})
-	t.undo = append(t.undo, tableRow{key: both[:nk]})
-	t.count++
-	t.bytes += int64(len(both)) + rowOverhead
-	return true
+	r := tableRow{key: both[:nk], row: both[nk:], n: 1 | mark}
+	t.set(r, below)
+	t.size.count++
+	t.size.bytes += r.cost()
+	return true, nil
 }
 
 // rowOverhead is about what a row costs in the tree beside its bytes.
@@ -183,201 +238,91 @@ const rowOverhead = 64
 
 func (t *Table) remove(i int) error {
 	key, canonical := t.keyOf(t.views, i)
-	old, ok := t.rows.Get(tableRow{key: tempString(key)})
-	if !ok && len(t.exact) > 0 {
-		// An equal row in another representation stands for it.
-		prefix := string(key[:canonical])
-		t.rows.Ascend(tableRow{key: prefix}, func(r tableRow) bool {
-			if len(r.key) >= len(prefix) && r.key[:len(prefix)] == prefix {
-				old, ok = r, true
-			}
-			return false
-		})
+	old, there, known, err := t.find(tempString(key))
+	if err != nil {
+		return err
 	}
-	if ok && t.key != nil {
+	if !there && len(t.exact) > 0 {
+		// An equal row in another representation stands for it.
+		if old, there, known, err = t.firstWith(string(key[:canonical])); err != nil {
+			return err
+		}
+	}
+	if there && t.key != nil {
 		// The row must be the one that was read: a change that another transaction has overtaken is a conflict.
 		t.enc = vec.AppendRow(t.enc[:0], t.views, i)
-		ok = string(t.enc) == old.row
+		there = string(t.enc) == old.row
 	}
-	if !ok {
+	if !there {
 		what := "relation"
 		if t.name != "" {
 			what = "relation \"" + t.name + "\""
 		}
 		return pgerr.New(pgerr.InternalError, "%s has no row like the one to delete", what)
 	}
-	t.count--
-	t.undo = append(t.undo, old)
-	if old.n > 1 {
-		old.n--
-		t.rows.Set(old)
+	t.size.count--
+	below := old
+	if !known {
+		below = tableRow{n: absent}
+	}
+	mark := old.n & shadows
+	if n := old.times(); n > 1 {
+		old.n = (n - 1) | mark
+		t.set(old, below)
+		return nil
+	}
+	t.size.bytes -= old.cost()
+	if mark != 0 {
+		t.set(tableRow{key: old.key, n: shadows}, below)
 		return nil
 	}
 	t.rows.Delete(old)
-	t.bytes -= int64(len(old.key)+len(old.row)) + rowOverhead
+	t.size.resident -= old.cost()
+	t.undo = append(t.undo, old)
 	return nil
 }
 
+// find gives the row of a key, and whether the tree, not the base, has told. A row of the base is marked.
+func (t *Table) find(key string) (r tableRow, there, known bool, err error) {
+	r, known = t.rows.Get(tableRow{key: key})
+	if known || t.base == nil {
+		return r, known && r.times() > 0, known, nil
+	}
+	r, there, err = t.base.get(key)
+	r.n |= shadows
+	return r, there, false, err
+}
+
+// firstWith gives the first row whose key begins with prefix, like find.
+func (t *Table) firstWith(prefix string) (r tableRow, there, known bool, err error) {
+	m := merge{tree: t.rows.Iter(), base: t.base, prefix: prefix, fetch: 1}
+	if there, err = m.next(); !there {
+		return r, false, false, err
+	}
+	r = m.row
+	if m.fromBase {
+		r.n |= shadows
+	}
+	return r, true, !m.fromBase, nil
+}
+
 // Get gives the row of a key, in the order of the key's columns.
-func (t *Table) Get(key []types.Datum) (row []types.Datum, ok bool) {
+func (t *Table) Get(key []types.Datum) (row []types.Datum, ok bool, err error) {
 	return t.view().Get(key)
 }
 
-// Has tells of each row of a batch of the key's columns whether its key is in the table.
-func (t *Table) Has(keys *vec.Batch) []bool {
-	cols := keys.Views(nil)
-	out := make([]bool, keys.N)
-	for i := range out {
-		t.buf = vec.AppendKey(t.buf[:0], cols, t.types, i)
-		_, out[i] = t.rows.Get(tableRow{key: tempString(t.buf)})
-	}
-	return out
-}
-
 // Len gives the number of rows.
-func (t *Table) Len() int64 { return t.count }
+func (t *Table) Len() int64 { return t.size.count }
 
-// Bytes estimates the memory held by the present rows.
-func (t *Table) Bytes() int64 { return t.bytes }
+// Bytes estimates the memory that the present rows take when all of them are in it.
+func (t *Table) Bytes() int64 { return t.size.bytes }
 
-func (t *Table) view() *TableSnapshot {
-	return &TableSnapshot{schema: t.schema, key: t.key, types: t.types, rows: t.rows, count: t.count, bytes: t.bytes}
-}
-
-// Snapshot gives the rows as they are now, in constant time.
-func (t *Table) Snapshot() *TableSnapshot {
-	s := t.view()
-	s.rows = t.rows.Copy()
-	return s
-}
-
-// TableSnapshot is a version of a Table. It never changes and is safe for concurrent readers.
-type TableSnapshot struct {
-	schema *vec.Schema
-	key    []int
-	types  []types.T
-	rows   *btree.BTreeG[tableRow]
-	count  int64
-	bytes  int64
-}
-
-// Schema gives the columns.
-func (s *TableSnapshot) Schema() *vec.Schema { return s.schema }
-
-// Table gives a new table with the rows of s.
-func (s *TableSnapshot) Table() *Table {
-	t := NewTable(s.schema, s.key)
-	t.Reset(s)
-	return t
-}
-
-// Len gives the number of rows.
-func (s *TableSnapshot) Len() int64 { return s.count }
-
-// encodeKey encodes the first columns of a key.
-func (s *TableSnapshot) encodeKey(key []types.Datum) string {
-	cols := make([]vec.Vec, len(key))
-	for i, d := range key {
-		cols[i].Reset(s.types[i].Kind(), 0)
-		cols[i].AppendDatum(d)
-	}
-	return string(vec.AppendKey(nil, cols, s.types, 0))
-}
-
-// Get gives the row of a key (of all its columns, in their order).
-func (s *TableSnapshot) Get(key []types.Datum) (row []types.Datum, ok bool) {
-	sc := s.Lookup(key, nil)
-	dst := vec.NewBuilder(nil, s.schema)
-	sc.Next(dst, 1)
-	if dst.Len() == 0 {
-		return nil, false
-	}
-	for i := range dst.Cols {
-		row = append(row, dst.Cols[i].Datum(0))
-	}
-	return row, true
-}
-
-// Scan reads the columns cols (nil: all) of every row, in the order of the key.
-func (s *TableSnapshot) Scan(cols []int) *Scanner { return s.scanner(cols, "") }
-
-// Lookup reads the columns cols (nil: all) of the rows whose key begins with the values in prefix.
-func (s *TableSnapshot) Lookup(prefix []types.Datum, cols []int) *Scanner {
-	return s.scanner(cols, s.encodeKey(prefix))
-}
-
-func (s *TableSnapshot) scanner(cols []int, prefix string) *Scanner {
-	return &Scanner{cols: cols, prefix: prefix, iter: s.rows.Iter()}
-}
-
-// Scanner reads rows of a snapshot. It is used by one goroutine.
-type Scanner struct {
-	cols    []int
-	prefix  string
-	iter    btree.IterG[tableRow]
-	started bool
-	done    bool
-	repeat  int64 // copies of the present row still to give
-	rows    [][]byte
-}
-
-// Next appends up to max rows to dst, whose columns are those asked for, as inserts without an Op
-// (with one where there are no columns). more is false when all have been given.
-func (s *Scanner) Next(dst *vec.Builder, max int) (more bool) {
-	s.rows = s.rows[:0]
-	for !s.done && len(s.rows) < max {
-		if s.repeat == 0 && !s.advance() {
-			s.done = true
-			break
-		}
-		item := s.iter.Item()
-		row := unsafe.Slice(unsafe.StringData(item.row), len(item.row))
-		for s.repeat > 0 && len(s.rows) < max {
-			s.rows = append(s.rows, row)
-			s.repeat--
-		}
-	}
-	if len(dst.Cols) == 0 {
-		for range s.rows {
-			dst.AppendOp(vec.Insert)
-		}
-		return !s.done
-	}
-	for k := range dst.Cols {
-		c := k
-		if s.cols != nil {
-			c = s.cols[k]
-		}
-		vec.DecodeColumn(s.rows, c, &dst.Cols[k])
-	}
-	return !s.done
-}
-
-// advance moves to the next row.
-func (s *Scanner) advance() bool {
-	ok := false
-	switch {
-	case s.started:
-		ok = s.iter.Next()
-	case s.prefix == "":
-		ok = s.iter.First()
-	default:
-		ok = s.iter.Seek(tableRow{key: s.prefix})
-	}
-	s.started = true
-	if !ok {
-		return false
-	}
-	item := s.iter.Item()
-	if len(item.key) < len(s.prefix) || item.key[:len(s.prefix)] != s.prefix {
-		return false
-	}
-	s.repeat = item.n
-	return true
-}
+// Resident estimates the memory that the table takes: the rows that are not only in its base.
+func (t *Table) Resident() int64 { return t.size.resident }
 
 // Clone gives an independent table with the same rows, in constant time.
 func (t *Table) Clone() *Table {
+	t.log.seal()
 	c := *t
 	c.rows = t.rows.Copy()
 	c.views, c.cols, c.buf, c.enc, c.undo = nil, nil, nil, nil, nil
@@ -386,6 +331,5 @@ func (t *Table) Clone() *Table {
 
 // Reset takes the table back to a snapshot that was made of it or of a clone.
 func (t *Table) Reset(s *TableSnapshot) {
-	t.rows = s.rows.Copy()
-	t.count, t.bytes = s.count, s.bytes
+	t.rows, t.base, t.size, t.log = s.rows.Copy(), s.base, s.size, s.log
 }
