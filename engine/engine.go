@@ -11,6 +11,7 @@ import (
 
 	"streamsql/catalog"
 	"streamsql/connector"
+	"streamsql/internal/mem"
 	"streamsql/internal/vec"
 	"streamsql/state"
 )
@@ -26,6 +27,12 @@ type Options struct {
 	Clock func() vec.Time
 	// Parallel is how many goroutines share the work of an operator with keys; 0 and 1 are one. Results do not depend on it.
 	Parallel int
+	// Memory is how many bytes the engine may use: operators whose state does not fit write it to disk, queries that cannot
+	// end with 53200. 0 is without limit. Whoever sets it should also set Go's own limit, debug.SetMemoryLimit.
+	Memory int64
+	// SpillAt, if not 0, makes operators write their state to disk whenever it is larger than so many bytes (less than 0: always), whatever
+	// Memory says. Results do not depend on it, which tests check.
+	SpillAt int64
 	// HistoryBytes bounds the memory for the changes of recent epochs, which SUBSCRIBE .. AS OF can go back to; 0 is 64 MiB.
 	HistoryBytes int64
 	// BatchRows is how many rows a batch that enters a graph holds at most; 0 is vec.MaxRows. Results never depend
@@ -42,6 +49,8 @@ type Engine struct {
 	// batchRows bounds the batches that enter graphs.
 	batchRows int
 	parallel  int
+	budget    *mem.Budget
+	spillDir  string
 
 	connectors map[string]connector.Connector
 
@@ -114,6 +123,7 @@ func Open(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		log: o.Log, alloc: o.Alloc, clock: o.Clock, batchRows: o.BatchRows, parallel: o.Parallel,
+		budget: newBudget(&o), spillDir: spillDirectory(&o),
 		connectors: map[string]connector.Connector{},
 		cat:        catalog.NewSnapshot(catalog.SystemRelations()),
 		relations:  map[uint32]*relation{},

@@ -42,7 +42,9 @@ type job struct {
 	journal *journal
 	mark    checkpointMark
 	plan    uint64
-	again   bool // it runs steps again: what they told has been told
+	memory  queryMemory
+	took    time.Duration // of the last tick
+	again   bool          // it runs steps again: what they told has been told
 }
 
 // what names the job in messages.
@@ -66,7 +68,10 @@ func (e *Engine) newJob(ctx context.Context, rel *relation, root planner.Node, f
 		return nil, err
 	}
 	xc := &exec.Context{Alloc: e.alloc, Fn: fc, Continuous: true, Stats: &j.stats, RowError: j.rowError, Late: j.late.late, Parallel: e.parallel}
+	j.memory = e.newMemory(rel.rel.Name)
+	j.memory.bind(xc, j.out)
 	if j.graph, err = exec.Build(xc, root, j.out); err != nil {
+		j.close()
 		return nil, err
 	}
 	j.sub = e.subscribe(scannedOIDs(j.graph))
@@ -94,11 +99,18 @@ func scannedOIDs(g *exec.Graph) []uint32 {
 	return oids
 }
 
+// fillRows is how many rows of the result wait to be put into a view that is being filled.
+const fillRows = 64 * vec.MaxRows
+
 // fill brings the view up to the present: stored rows, bounded input to its end, and the epochs that passed meanwhile.
 func (j *job) fill(ctx context.Context) (err error) {
 	defer recovered(j.e, j.what(), &err)
 	j.e.filling.Store(j, nil)
 	defer j.e.filling.Delete(j)
+	if j.sink == nil { // nobody sees the view yet: rows go into it as they come
+		j.out.OnFull(fillRows, j.apply)
+		defer j.out.OnFull(0, nil)
+	}
 	for _, f := range j.feeds {
 		f.load(true)
 		for more := f.rows != nil; more; {
@@ -209,7 +221,10 @@ func (j *job) apply() error {
 
 func (j *job) tick(epoch uint64, now vec.Time) error {
 	j.steps++
-	return j.orEnd(j.graph.Tick(exec.Tick{Epoch: epoch, Now: now}))
+	began := time.Now()
+	err := j.orEnd(j.graph.Tick(exec.Tick{Epoch: epoch, Now: now}))
+	j.took = time.Since(began)
+	return err
 }
 
 // orEnd takes the error that says that the query has given all its rows for what it is.
@@ -250,6 +265,9 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 		wait = time.Second // the writer wakes the coordinator
 	} else if j.timed {
 		var p bool
+		if j.memory.spilled() {
+			deadline = j.memory.deadline(j.took)
+		}
 		p, more, wait, err = pollAll(ctx, j.feeds, deadline, nil)
 		if err = j.orEnd(err); err != nil || j.ended {
 			return false, 0
@@ -313,4 +331,5 @@ func (j *job) close() {
 		j.graph = nil
 	}
 	j.out.Close()
+	j.memory.close()
 }

@@ -94,6 +94,8 @@ type queryPortal struct {
 	put     *aside
 	told    time.Time // see tell
 	late    *lateRows
+	memory  queryMemory
+	took    time.Duration // of the last tick
 }
 
 type stage uint8
@@ -132,6 +134,9 @@ func (p *queryPortal) Progress() (read, kept int64) {
 func (p *queryPortal) start(ctx context.Context) error {
 	p.stage = reading
 	xc := &exec.Context{Alloc: p.e.alloc, Fn: p.fc, Continuous: p.q.Continuous, Stats: &p.stats, Parallel: p.e.parallel}
+	p.memory = p.e.newMemory("query")
+	p.memory.bind(xc, p.out)
+	xc.Stepped = true
 	var err error
 	p.put = newAside(p.e)
 	if p.q.Continuous {
@@ -252,6 +257,9 @@ func (p *queryPortal) step(ctx context.Context) error {
 
 // readNext pushes the next piece of a snapshot: the inputs one after the other, each to its end.
 func (p *queryPortal) readNext(ctx context.Context) error {
+	if more, err := p.graph.Resume(); more || err != nil {
+		return err
+	}
 	if more, err := p.graph.Produce(p.current); more || err != nil {
 		return err
 	}
@@ -322,9 +330,11 @@ func (p *queryPortal) settle() error {
 	if moved, err := p.moveOn(); err != nil || !moved {
 		return err
 	}
+	began := time.Now()
 	if err := p.graph.Tick(exec.Tick{Epoch: p.epoch, Now: p.now}); err != nil {
 		return err
 	}
+	p.took = time.Since(began)
 	if all {
 		p.queue = append(p.queue, takeAll(p.out)...)
 		p.finish()
@@ -387,7 +397,7 @@ func (p *queryPortal) follow(ctx context.Context) error {
 			return p.graph.Tick(exec.Tick{Epoch: p.epoch, Now: p.now})
 		}
 	}
-	pushed, more, wait, err := pollAll(ctx, p.feeds, time.Now().Add(stepBudget), p.out)
+	pushed, more, wait, err := pollAll(ctx, p.feeds, p.memory.deadline(p.took), p.out)
 	if err != nil {
 		return err
 	}
@@ -452,6 +462,7 @@ func (p *queryPortal) freeGraph() {
 		p.graph = nil
 	}
 	p.out.Close()
+	p.memory.close()
 }
 
 func (p *queryPortal) free() {

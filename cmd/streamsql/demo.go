@@ -40,7 +40,7 @@ func demo(args []string, std streams) int {
 	if _, code, ok := parse(f, args, 0); !ok {
 		return code
 	}
-	e, ok := open("", nil, std)
+	e, ok := new(resources).open(nil, std)
 	if !ok {
 		return exitError
 	}

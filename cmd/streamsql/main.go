@@ -7,11 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
-	"runtime"
 
-	"streamsql/engine"
 	"streamsql/internal/bench"
 )
 
@@ -30,6 +27,7 @@ const usage = `Usage:
   streamsql demo [--for DURATION]       a live view over generated auctions, with a server for psql
   streamsql bench nexmark [FLAGS]       events a second of Nexmark queries, beside hand-written loops
   streamsql bench memory [FLAGS]        the memory of endless queries, which must not grow with the stream
+  streamsql bench spill [FLAGS]         queries whose state does not fit the memory, beside the same with enough of it
   streamsql version
 
 "streamsql COMMAND --help" tells the flags of a command.
@@ -109,14 +107,4 @@ func parse(f *flag.FlagSet, args []string, n int) (operands []string, code int, 
 		return nil, exitUsage, false
 	}
 	return operands, exitOK, true
-}
-
-// open starts an engine. log may be nil.
-func open(dataDir string, log *slog.Logger, io streams) (*engine.Engine, bool) {
-	e, err := engine.Open(engine.Options{DataDir: dataDir, Log: log, Parallel: runtime.GOMAXPROCS(0)})
-	if err != nil {
-		printError(io.err, "", "", err)
-		return nil, false
-	}
-	return e, true
 }

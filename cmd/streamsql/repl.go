@@ -15,14 +15,14 @@ import (
 func repl(args []string, io streams) int {
 	f := flags("repl", io, "repl [--format FORMAT]")
 	format := f.String("format", "table", formatHelp)
-	data := f.String("data", "", "directory that keeps the state (in memory if not given)")
+	engine := resourceFlags(f)
 	if _, code, ok := parse(f, args, 0); !ok {
 		return code
 	}
 	if !checkFormat(*format, io) {
 		return exitUsage
 	}
-	e, ok := open(*data, nil, io)
+	e, ok := engine.open(nil, io)
 	if !ok {
 		return exitError
 	}

@@ -30,7 +30,7 @@ func runCommand(args []string, io streams) int {
 		return nil
 	})
 	format := f.String("format", "table", formatHelp)
-	data := f.String("data", "", "directory that keeps the state (in memory if not given)")
+	engine := resourceFlags(f)
 	if _, code, ok := parse(f, args, 0); !ok {
 		return code
 	}
@@ -38,14 +38,14 @@ func runCommand(args []string, io streams) int {
 		f.Usage()
 		return exitUsage
 	}
-	return runScripts(commands, make([]string, len(commands)), *format, *data, io)
+	return runScripts(commands, make([]string, len(commands)), *format, engine, io)
 }
 
 // runFile is streamsql run FILE.
 func runFile(args []string, std streams) int {
 	f := flags("run", std, "run FILE [--format FORMAT]")
 	format := f.String("format", "table", formatHelp)
-	data := f.String("data", "", "directory that keeps the state (in memory if not given)")
+	engine := resourceFlags(f)
 	files, code, ok := parse(f, args, 1)
 	if !ok {
 		return code
@@ -61,15 +61,15 @@ func runFile(args []string, std streams) int {
 		fmt.Fprintf(std.err, "streamsql: %v\n", err)
 		return exitError
 	}
-	return runScripts([]string{string(text)}, files, *format, *data, std)
+	return runScripts([]string{string(text)}, files, *format, engine, std)
 }
 
 // runScripts runs scripts in one session on an embedded engine and stops at the first error.
-func runScripts(scripts, names []string, format, data string, io streams) int {
+func runScripts(scripts, names []string, format string, engine *resources, io streams) int {
 	if !checkFormat(format, io) {
 		return exitUsage
 	}
-	e, ok := open(data, nil, io)
+	e, ok := engine.open(nil, io)
 	if !ok {
 		return exitError
 	}

@@ -16,7 +16,7 @@ import (
 func serve(args []string, io streams) int {
 	f := flags("serve", io, "serve [--listen ADDR] [--data DIR]")
 	listen := f.String("listen", "127.0.0.1:5433", "address and port to serve PostgreSQL clients on; port 0 takes a free one")
-	data := f.String("data", "", "directory that keeps the state (in memory if not given)")
+	engine := resourceFlags(f)
 	connections := f.Int("max-connections", 100, "how many sessions there may be at once")
 	insecure := f.Bool("insecure", false, "listen on an address that other machines can reach, although there are no passwords yet")
 	if _, code, ok := parse(f, args, 0); !ok {
@@ -37,17 +37,17 @@ func serve(args []string, io streams) int {
 		return exitUsage
 	}
 	log := slog.New(slog.NewTextHandler(io.err, nil))
-	e, ok := open(*data, log, io)
+	e, ok := engine.open(log, io)
 	if !ok {
 		_ = ln.Close()
 		return exitError
 	}
 	defer e.Close()
 	fmt.Fprintf(io.out, "listening on %s\n", ln.Addr())
-	if *data == "" {
+	if engine.data == "" {
 		fmt.Fprintln(io.out, "everything is kept in memory and lost at the end")
 	} else {
-		fmt.Fprintf(io.out, "tables and definitions are kept in %s; views are computed anew at a restart\n", *data)
+		fmt.Fprintf(io.out, "tables and definitions are kept in %s; views are computed anew at a restart\n", engine.data)
 	}
 	if err := wire.Serve(ctx, ln, e, wire.Options{MaxConnections: *connections, Log: log}); err != nil {
 		fmt.Fprintf(io.err, "streamsql: %v\n", err)

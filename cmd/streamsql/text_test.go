@@ -81,7 +81,7 @@ func TestCaret(t *testing.T) {
 }
 
 func TestComplete(t *testing.T) {
-	e, ok := open("", nil, streams{})
+	e, ok := new(resources).open(nil, streams{})
 	if !ok {
 		t.Fatal("no engine")
 	}

@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"path/filepath"
+	"time"
+
+	"streamsql/exec"
+	"streamsql/internal/mem"
+	"streamsql/internal/spill"
+)
+
+// queryMemory is what a query or job has of the engine's memory and of its disk.
+type queryMemory struct {
+	account *mem.Account
+	space   *spill.Space
+}
+
+// newMemory opens the account of a query or job, which name tells apart.
+func (e *Engine) newMemory(name string) queryMemory {
+	return queryMemory{account: e.budget.Query(name), space: spill.NewSpace(e.spillDir)}
+}
+
+// bind makes the operators of a query use its memory, and out count what it queues.
+func (m *queryMemory) bind(xc *exec.Context, out *exec.Collector) {
+	xc.Memory, xc.Spill = m.account, m.space
+	out.SetAccount(m.account.Operator("Result"))
+}
+
+// close gives everything back; the query's graph has been closed.
+func (m *queryMemory) close() {
+	m.account.Close()
+	// The file has no name: an error of closing it loses nothing.
+	_ = m.space.Close()
+}
+
+// spilled reports whether some of the query's state is on disk.
+func (m *queryMemory) spilled() bool { return m.account.OnDisk() > 0 }
+
+// spillStep bounds how long a step of a query with state on disk reads its sources.
+const spillStep = 500 * time.Millisecond
+
+// deadline gives until when a step that begins now should read from sources, if the last tick took as long as took.
+// Where state is on disk a tick costs much whatever the number of its rows: it gets more of them.
+func (m *queryMemory) deadline(took time.Duration) time.Time {
+	d := stepBudget
+	if m.spilled() {
+		d = min(max(d, 4*took), spillStep)
+	}
+	return time.Now().Add(d)
+}
+
+// newBudget makes the engine's budget of its options.
+func newBudget(o *Options) *mem.Budget {
+	if o.SpillAt != 0 {
+		return mem.Forced(max(o.SpillAt, 0))
+	}
+	return mem.NewBudget(max(o.Memory, 0))
+}
+
+// spillDirectory gives where files of state lie that does not fit the memory.
+func spillDirectory(o *Options) string {
+	if o.DataDir == "" {
+		return ""
+	}
+	return filepath.Join(o.DataDir, "spill")
+}
