@@ -49,7 +49,7 @@ func ParseText(env *Env, t T, s string) (Datum, error) {
 			return nil, err
 		}
 		return d.Encode(), nil
-	case OIDText, OIDUnknown, OIDCstring, OIDPgNodeTree, OIDACLItem, OIDJSONPath:
+	case OIDText, OIDUnknown, OIDCstring, OIDPgNodeTree, OIDACLItem:
 		return datum(s, validText(s))
 	case OIDVarchar, OIDBpchar:
 		if err := validText(s); err != nil {
@@ -94,6 +94,15 @@ func ParseText(env *Env, t T, s string) (Datum, error) {
 		}
 		b, err := NormalizeJSONB(bytesOf(s))
 		return datum(string(b), err)
+	case OIDJSONPath:
+		if err := validText(s); err != nil {
+			return nil, err
+		}
+		path, err := ParseJSONPath(s)
+		if err != nil {
+			return nil, err
+		}
+		return path.String(), nil
 	case OIDInet:
 		return datum(parseInet(s))
 	case OIDBit:
