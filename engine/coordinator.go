@@ -46,8 +46,9 @@ type coordinator struct {
 	wake    chan struct{}
 
 	// step is held while a step runs; jobs are added and dropped under it.
-	step sync.Mutex
-	jobs []*job // in the order of their dependencies
+	step     sync.Mutex
+	jobs     []*job // in the order of their dependencies
+	draining bool   // connectors are read no more
 }
 
 func newCoordinator(e *Engine) *coordinator {
@@ -225,6 +226,16 @@ func (k *commit) release() {
 			b.Release()
 		}
 	}
+}
+
+// drain lets what was read and committed so far go through the jobs; from now on nothing is read from connectors.
+func (c *coordinator) drain() {
+	c.step.Lock()
+	c.draining = true
+	c.step.Unlock()
+	k := &commit{alone: true}
+	c.enqueue(k)
+	<-k.done
 }
 
 // addJob puts a job that has caught up to the current state into the schedule, after the jobs it reads from.

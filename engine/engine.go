@@ -162,7 +162,8 @@ func Open(o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Close ends all jobs and frees everything. Sessions must have been closed.
+// Close ends all jobs and frees everything: sources are read no more, what was read and written goes through views and sinks, and sinks
+// commit. Sessions must have been closed.
 func (e *Engine) Close() error {
 	if e.closed.Swap(true) {
 		return nil
@@ -171,13 +172,14 @@ func (e *Engine) Close() error {
 	ingests := slices.Collect(maps.Values(e.ingests))
 	clear(e.ingests)
 	e.write.Unlock()
-	e.closeSinks()
 	for _, in := range ingests {
 		in.stop()
 	}
 	for _, in := range ingests {
 		<-in.done
 	}
+	e.coord.drain()
+	e.closeSinks()
 	e.stop()
 	e.running.Wait()
 	e.coord.close()

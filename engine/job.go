@@ -259,7 +259,9 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 			}
 		}
 	}
-	if j.timed && j.e.asides.full() {
+	if j.timed && j.e.coord.draining {
+		wait = time.Second
+	} else if j.timed && j.e.asides.full() {
 		wait = time.Millisecond
 	} else if j.timed && j.sink != nil && j.sink.full() {
 		wait = time.Second // the writer wakes the coordinator

@@ -25,6 +25,7 @@ func serve(args []string, io streams) int {
 	// Signals are taken before anyone can connect, so that every stop is a graceful one.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	ln, err := net.Listen("tcp", *listen)
 	if err != nil {
 		fmt.Fprintf(io.err, "streamsql: %v\n", err)
@@ -51,6 +52,10 @@ func serve(args []string, io streams) int {
 	}
 	if err := wire.Serve(ctx, ln, e, wire.Options{MaxConnections: *connections, Log: log}); err != nil {
 		fmt.Fprintf(io.err, "streamsql: %v\n", err)
+		return exitError
+	}
+	if err := e.Close(); err != nil {
+		printError(io.err, "", "", err)
 		return exitError
 	}
 	return exitOK
