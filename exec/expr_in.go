@@ -111,11 +111,17 @@ func (n *inNode) eval(f *frame, r *reg) {
 		}
 	}
 	inheritErrs(out, v)
-	// An element that failed makes unknown what was not found, and that is a failure.
+	// An element that failed makes unknown what was not found, and that is a failure; so does one that is compared with NULL.
 	var seen map[int32]bool
+	for _, le := range v.Errs {
+		if seen == nil {
+			seen = map[int32]bool{}
+		}
+		seen[le.Row] = true
+	}
 	for _, e := range n.elems {
 		for _, le := range e.Errs {
-			if !out.IsNull(int(le.Row)) || v.IsNull(int(le.Row)) {
+			if !out.IsNull(int(le.Row)) {
 				continue
 			}
 			if seen == nil {

@@ -295,8 +295,11 @@ func overlapsDef(t string, add func(c *Ctx, a types.Datum, s types.Span) (types.
 			continue
 		}
 		end := func(c *Ctx, s, e types.Datum, kind string) (types.Datum, error) {
-			if kind == t || s == nil || e == nil {
+			if kind == t {
 				return e, nil
+			}
+			if s == nil || e == nil {
+				return nil, nil
 			}
 			return add(c, s, types.SpanOf(e.([16]byte)))
 		}

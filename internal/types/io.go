@@ -260,6 +260,9 @@ func AppendTextBytes(dst []byte, env *Env, t T, b []byte) []byte {
 	case OIDRecord:
 		return appendRecordText(dst, env, b)
 	case OIDChar:
+		if len(b) == 1 && b[0] == 0 {
+			return dst
+		}
 		if len(b) == 1 && b[0] >= 0x80 {
 			return append(dst, '\\', '0'+b[0]>>6, '0'+b[0]>>3&7, '0'+b[0]&7)
 		}

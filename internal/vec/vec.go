@@ -175,6 +175,9 @@ func (v *Vec) Reset(k types.Kind, n int) {
 		v.Off[0] = 0
 		v.Data = v.rawD[:0]
 	}
+	if k == types.KindBool {
+		clear(v.Bools[:n]) // NULL lanes too must hold 0 or 1: selections count with them
+	}
 }
 
 // Release gives an owned column's memory back. The Vec may be Reset again. A view is forgotten.
@@ -312,8 +315,11 @@ func (v *Vec) EndBytes(data []byte) {
 // AppendNull appends a NULL.
 func (v *Vec) AppendNull() {
 	i := v.push()
-	if v.Off != nil {
+	switch {
+	case v.Off != nil:
 		v.Off[i+1] = int32(len(v.Data))
+	case v.Kind == types.KindBool:
+		v.Bools[i] = false
 	}
 	v.SetNull(i)
 }
@@ -519,6 +525,9 @@ func (v *Vec) extend(n int) {
 	at := v.N
 	v.grow(at + n)
 	v.N += n
+	if v.Kind == types.KindBool {
+		clear(v.Bools[at:v.N])
+	}
 	if v.Valid != nil {
 		v.growValid(v.N)
 		for i := at; i < v.N; i++ {

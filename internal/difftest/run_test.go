@@ -1,0 +1,353 @@
+package difftest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"streamsql/engine"
+	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
+)
+
+// answer is what a query gave: an error's SQLSTATE, or columns and rows.
+type answer struct {
+	code, message string
+	columns       []string // name and type OID
+	rows          []string
+}
+
+const null = "\x00"
+
+// timeout bounds a query on either side.
+const timeout = 5 * time.Second
+
+// theirs asks PostgreSQL.
+func theirs(c *pgconn.PgConn, sql string) (a answer, err error) {
+	m := c.Exec(context.Background(), sql)
+	for m.NextResult() {
+		r := m.ResultReader()
+		a.columns, a.rows = nil, nil
+		for _, f := range r.FieldDescriptions() {
+			a.columns = append(a.columns, fmt.Sprintf("%s %d", f.Name, f.DataTypeOID))
+		}
+		for r.NextRow() {
+			var b strings.Builder
+			for i, v := range r.Values() {
+				if i > 0 {
+					b.WriteByte('|')
+				}
+				if v == nil {
+					b.WriteString(null)
+				}
+				b.Write(v)
+			}
+			a.rows = append(a.rows, b.String())
+		}
+		r.Close()
+	}
+	err = m.Close()
+	var pe *pgconn.PgError
+	if errors.As(err, &pe) {
+		return answer{code: pe.Code, message: pe.Message}, nil
+	}
+	return a, err
+}
+
+// ours asks the engine.
+func ours(s *engine.Session, sql string) (a answer) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			a = answer{code: "panic", message: fmt.Sprint(p)}
+		}
+	}()
+	fail := func(err error) answer { return answer{code: pgerr.Code(err), message: err.Error()} }
+	stmts, err := s.Parse(sql)
+	if err != nil {
+		return fail(err)
+	}
+	for _, p := range stmts {
+		a = answer{}
+		portal, err := s.Execute(ctx, p)
+		if err != nil {
+			return fail(err)
+		}
+		for _, c := range portal.Columns() {
+			a.columns = append(a.columns, fmt.Sprintf("%s %d", c.Name, c.Type.OID))
+		}
+		for done := false; !done; {
+			if done, err = fetch(ctx, s, portal, &a); err != nil {
+				portal.Close()
+				return fail(err)
+			}
+		}
+		portal.Close()
+	}
+	return a
+}
+
+func fetch(ctx context.Context, s *engine.Session, p engine.Portal, a *answer) (bool, error) {
+	b, done, err := p.Fetch(ctx, 0)
+	if err != nil || b == nil {
+		return done, err
+	}
+	defer b.Release()
+	views := b.Views(nil)
+	var buf []byte
+	for i := range b.N {
+		buf = buf[:0]
+		for c := range views {
+			if c > 0 {
+				buf = append(buf, '|')
+			}
+			if d := views[c].Datum(i); d != nil {
+				buf = types.AppendText(buf, s.Env(), b.Schema.Fields[c].Type, d)
+			} else {
+				buf = append(buf, null...)
+			}
+		}
+		a.rows = append(a.rows, string(buf))
+	}
+	return done, nil
+}
+
+// compare says how two answers differ, "" if they do not. kind is the same for differences that shrinking may take for one another.
+func compare(us, them answer, sql string, ordered bool) (kind, text string) {
+	if us.code != "" || them.code != "" {
+		if us.code == them.code || bothFail(us.code, them.code) {
+			return "", ""
+		}
+		return us.code + "/" + them.code, fmt.Sprintf("we: %s %s\n  PostgreSQL: %s %s", us.code, us.message, them.code, them.message)
+	}
+	if !slices.Equal(us.columns, them.columns) {
+		return "columns", fmt.Sprintf("columns %v instead of %v", us.columns, them.columns)
+	}
+	a, b := us.rows, them.rows
+	if !ordered {
+		a, b = slices.Clone(a), slices.Clone(b)
+		slices.Sort(a)
+		slices.Sort(b)
+	}
+	if slices.Equal(a, b) {
+		return "", ""
+	}
+	if inexact.MatchString(sql) && len(a) == len(b) {
+		close := true
+		for i := range a {
+			close = close && nearly(a[i], b[i])
+		}
+		if close {
+			return "", ""
+		}
+	}
+	show := func(a, b []string) string {
+		var out []string
+		for i, r := range a {
+			if i >= len(b) || b[i] != r {
+				out = append(out, strings.ReplaceAll(r, null, "NULL"))
+			}
+			if len(out) == 6 {
+				break
+			}
+		}
+		return strings.Join(out, "\n      ")
+	}
+	return "rows", fmt.Sprintf("%d rows instead of %d\n  we:         %s\n  PostgreSQL: %s", len(a), len(b), show(a, b), show(b, a))
+}
+
+// bothFail is the first entry of docs/differences.md: a query with several errors may report any of those that rows meet.
+func bothFail(us, them string) bool { return atRun(us) && atRun(them) }
+
+// atRun says that an error is one of evaluation.
+func atRun(code string) bool { return strings.HasPrefix(code, "22") || code == "21000" }
+
+// inexact matches what docs/differences.md says of floats: the C library's transcendental functions and sums in another order.
+var inexact = regexp.MustCompile(`(?i)\b(sum|avg|stddev\w*|var\w*|regr_\w+|corr|covar_\w+|sind?|cosd?|tand?|cotd?|a?sinh?|a?cosh?|a?tanh?|atan2d?|asind|acosd|atand|exp|ln|log|log10|power|pow|dpow|cbrt|degrees|radians|percentile_cont)"?\(|\^`)
+
+var number = regexp.MustCompile(`-?\d+(\.\d+)?(e[-+]?\d+)?`)
+
+// nearly compares two rows, numbers to a relative difference of 1e-9.
+func nearly(a, b string) bool {
+	if number.ReplaceAllString(a, "#") != number.ReplaceAllString(b, "#") {
+		return false
+	}
+	x, y := number.FindAllString(a, -1), number.FindAllString(b, -1)
+	for i := range x {
+		f, _ := strconv.ParseFloat(x[i], 64)
+		h, _ := strconv.ParseFloat(y[i], 64)
+		if f != h && math.Abs(f-h) > 1e-9*math.Max(math.Abs(f), math.Abs(h)) && math.Abs(f-h) > 1e-12 {
+			return false
+		}
+	}
+	return true
+}
+
+// world is a schema with rows on both sides.
+type world struct {
+	seed   uint64
+	r      *rand.Rand
+	g      *gen
+	pg     *pgconn.PgConn
+	e      *engine.Engine
+	s      *engine.Session
+	script []string
+}
+
+func newWorld(seed uint64, pg *pgconn.PgConn, sigs *signatures) (*world, error) {
+	w := &world{seed: seed, r: rand.New(rand.NewPCG(seed, 1)), pg: pg}
+	w.g = &gen{r: w.r, sigs: sigs, calm: w.r.IntN(4) > 0}
+	var err error
+	if w.e, err = engine.Open(engine.Options{}); err != nil {
+		return nil, err
+	}
+	if w.s, err = w.e.NewSession(engine.SessionOptions{}); err != nil {
+		return nil, err
+	}
+	zone := pick(w.r, "UTC", "America/New_York", "Asia/Kolkata")
+	setup := []string{"SET TimeZone = '" + zone + "'"}
+	if _, err := theirs(pg, "DROP SCHEMA IF EXISTS d CASCADE; CREATE SCHEMA d; SET search_path = d; SET statement_timeout = '5s'"); err != nil {
+		return nil, err
+	}
+	for i := range 2 + w.r.IntN(2) {
+		t := table{name: "t" + itoa(i), cols: []column{{"id", "integer"}}}
+		for j := range 4 + w.r.IntN(5) {
+			typ := pick(w.r, scalars...)
+			if w.r.IntN(6) == 0 {
+				typ = pick(w.r, arrays...) + "[]"
+			}
+			t.cols = append(t.cols, column{"c" + itoa(j), typ})
+		}
+		setup = append(setup, t.create())
+		if n := w.r.IntN(10); n > 0 || i == 0 {
+			setup = append(setup, t.insert(w.r, 0, n+1, w.g.calm))
+		}
+		w.g.tables = append(w.g.tables, t)
+	}
+	for _, sql := range setup {
+		a := ours(w.s, sql)
+		b, err := theirs(pg, sql)
+		if err != nil {
+			return nil, err
+		}
+		if a.code != "" || b.code != "" {
+			return nil, fmt.Errorf("%s: we %s %s, PostgreSQL %s %s", sql, a.code, a.message, b.code, b.message)
+		}
+	}
+	w.script = setup
+	return w, nil
+}
+
+func (w *world) close() {
+	w.s.Close()
+	w.e.Close()
+}
+
+func (t *table) create() string {
+	var cols []string
+	for i, c := range t.cols {
+		s := c.name + " " + c.typ
+		if i == 0 {
+			s += " PRIMARY KEY"
+		}
+		cols = append(cols, s)
+	}
+	return "CREATE TABLE " + t.name + " (" + strings.Join(cols, ", ") + ")"
+}
+
+// insert gives a statement for n rows from an id on.
+func (t *table) insert(r *rand.Rand, from, n int, calm bool) string {
+	var rows []string
+	for i := range n {
+		cells := []string{itoa(from + i)}
+		for _, c := range t.cols[1:] {
+			cells = append(cells, cell(r, c.typ, calm))
+		}
+		rows = append(rows, "("+strings.Join(cells, ", ")+")")
+	}
+	return "INSERT INTO " + t.name + " VALUES " + strings.Join(rows, ", ")
+}
+
+func cell(r *rand.Rand, typ string, calm bool) string {
+	if r.IntN(7) == 0 {
+		return "NULL"
+	}
+	v := value(r, typ, calm || r.IntN(2) > 0)
+	if typ == "character" {
+		v = v[:1]
+	}
+	return quote(v)
+}
+
+// difference is a query on which the two do not agree.
+type difference struct {
+	seed       uint64
+	kind, text string
+	sql, full  string
+}
+
+// check runs a query on both sides and shrinks it where they differ.
+func (w *world) check(q *query) (*difference, answer, error) {
+	full := q.root.String()
+	var broken error
+	// Codes that both sides gave while the query was shrunk: such errors are known to both.
+	agreed := map[string]bool{}
+	ask := func() (us, them answer, kind, text string) {
+		sql := q.root.String()
+		them, err := theirs(w.pg, sql)
+		if err != nil {
+			broken = err
+			return
+		}
+		us = ours(w.s, sql)
+		if us.code == "57014" || them.code == "57014" {
+			return us, them, "", ""
+		}
+		if us.code == them.code {
+			agreed[us.code] = true
+		}
+		if kind, text = compare(us, them, sql, q.ordered); kind != "" && w.listed(us, them, sql) {
+			kind = ""
+		}
+		return us, them, kind, text
+	}
+	us, them, kind, text := ask()
+	if kind == "" || broken != nil {
+		return nil, them, broken
+	}
+	shrink(q.root, 400, func() bool {
+		_, _, k, t := ask()
+		if k == kind {
+			text = t
+			return true
+		}
+		return false
+	})
+	if us.code != "" && agreed[us.code] && (agreed[them.code] || them.code == "" && atRun(us.code)) {
+		return nil, them, broken // two errors, or one that PostgreSQL's order of evaluation does not meet
+	}
+	return &difference{w.seed, kind, text, q.root.String(), full}, them, broken
+}
+
+// listed says that docs/differences.md explains a difference.
+func (w *world) listed(us, them answer, sql string) bool {
+	switch {
+	case us.code == "0A000":
+		return regexp.MustCompile(`back references are not supported|aggregate of an outer query level`).MatchString(us.message)
+	case us.code == "" && them.code != "":
+		// Constant expressions fail in PostgreSQL when they are planned, here when a row meets them.
+		a, err := theirs(w.pg, "EXPLAIN "+sql)
+		return err == nil && a.code == them.code
+	}
+	return false
+}
