@@ -172,6 +172,9 @@ func jsonAgg(jsonb bool) func(c *Ctx, ts []types.T, vals []datum) (datum, error)
 
 func jsonObjectAgg(jsonb bool) func(c *Ctx, ts []types.T, vals []datum) (datum, error) {
 	return func(c *Ctx, ts []types.T, vals []datum) (datum, error) {
+		if err := checkKeyType(ts[0]); err != nil && len(vals) > 0 && vals[0] != nil {
+			return nil, err
+		}
 		b := []byte("{ ")
 		for i := 0; i < len(vals); i += 2 {
 			if vals[i] == nil {

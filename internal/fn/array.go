@@ -181,6 +181,9 @@ func positions(t types.T, a []types.Datum, limit int) ([]types.Datum, error) {
 	if a[0] == nil {
 		return nil, nil
 	}
+	if len(a) > 2 && a[2] == nil {
+		return nil, pgerr.New(pgerr.NullValueNotAllowed, "initial position must not be null")
+	}
 	arr, err := decode(t, a[0])
 	if err != nil {
 		return nil, err
@@ -191,7 +194,7 @@ func positions(t types.T, a []types.Datum, limit int) ([]types.Datum, error) {
 	var out []types.Datum
 	for i, e := range arr.Elems {
 		at := arr.Dims[0].Lower + int32(i)
-		if len(a) > 2 && a[2] != nil && at < a[2].(int32) {
+		if len(a) > 2 && at < a[2].(int32) {
 			continue
 		}
 		if !distinctFrom(arr.Elem, e, a[1]) {

@@ -96,10 +96,17 @@ func CanCoerce(from, to types.T, ctx CastContext) bool {
 
 // CommonTypeError says that two types have no common one. Error names no
 // construct; For does.
-type CommonTypeError struct{ A, B types.T }
+type CommonTypeError struct {
+	A, B types.T
+	// Convert says that they are of one category, and A does not convert to B.
+	Convert bool
+}
 
 // For gives the error as PostgreSQL words it for a construct: "UNION types integer and text cannot be matched" (42804).
 func (e *CommonTypeError) For(construct string) *pgerr.Error {
+	if e.Convert {
+		return pgerr.New(pgerr.CannotCoerce, "%s could not convert type %s to %s", construct, e.A.Bare().Format(), e.B.Bare().Format())
+	}
 	return pgerr.New(pgerr.DatatypeMismatch, "%s types %s and %s cannot be matched", construct, e.A.Bare().Format(), e.B.Bare().Format())
 }
 
@@ -131,7 +138,7 @@ func SelectCommonType(ts []types.T) (types.T, error) {
 		case best.Is(types.Unknown):
 			best = t
 		case t.Category() != best.Category():
-			return types.T{}, &CommonTypeError{best, t}
+			return types.T{}, &CommonTypeError{best, t, false}
 		case !best.Preferred() && CanCoerce(best, t, Implicit) && !CanCoerce(t, best, Implicit):
 			best = t
 		}
@@ -144,7 +151,7 @@ func SelectCommonType(ts []types.T) (types.T, error) {
 			best.Mod = -1
 		}
 		if !CanCoerce(t, best, Implicit) {
-			return types.T{}, &CommonTypeError{t, best}
+			return types.T{}, &CommonTypeError{t, best, true}
 		}
 	}
 	return best, nil

@@ -204,7 +204,8 @@ func epochToTimestamptz(_ *Ctx, f float64) (int64, error) {
 	case math.IsInf(f, -1):
 		return types.NegInfinity, nil
 	}
-	us := math.RoundToEven(f * 1e6)
+	// From 2000 on, as PostgreSQL counts: the product is rounded.
+	us := math.RoundToEven((f-946684800)*1e6) + 946684800e6
 	if !(us >= -211813488000000000 && us < 9223371331200000000) {
 		return 0, pgerr.New(pgerr.DatetimeFieldOverflow, "timestamp out of range: \"%g\"", f)
 	}
@@ -283,7 +284,13 @@ func overlaps(cmp func(a, b types.Datum) int) func(s1, e1, s2, e2 types.Datum) t
 		case e1 == nil:
 			return nil
 		}
-		return cmp(s2, e1) < 0
+		if cmp(s2, e1) < 0 {
+			return true
+		}
+		if e2 == nil {
+			return nil
+		}
+		return false
 	}
 }
 
@@ -381,7 +388,12 @@ func init() {
 		if err != nil {
 			return nil, err
 		}
-		z, err := types.LoadZoneOrAbbrev(a[6].(string))
+		name := a[6].(string)
+		if name != "" && name[0] >= '0' && name[0] <= '9' {
+			return nil, pgerr.New(pgerr.InvalidParameterValue, "invalid input syntax for type numeric time zone: \"%s\"", name).
+				WithHint("Numeric time zones must have \"-\" or \"+\" as first character.")
+		}
+		z, err := types.LoadZoneOrAbbrev(name)
 		return types.TimestampToTz(t, z), err
 	}, true), stable, ymd)
 	def("make_interval(int4,int4,int4,int4,int4,int4,float8) interval", rowD(makeInterval, true), defaults("0", "0", "0", "0", "0", "0", "0"),

@@ -145,6 +145,9 @@ func buildObject(c *Ctx, ts []types.T, a []types.Datum, jsonb bool) (types.Datum
 			return nil, pgerr.New(pgerr.InvalidParameterValue, "argument %d cannot be null", i+1).
 				WithHint("Object keys should be text.")
 		}
+		if err := checkKeyType(ts[i]); err != nil {
+			return nil, err
+		}
 		b = types.AppendJSONString(b, formatKey(c, ts[i], a[i]))
 		b = append(b, " : "...)
 		b = AppendJSON(b, c, ts[i+1], a[i+1])
@@ -152,7 +155,15 @@ func buildObject(c *Ctx, ts []types.T, a []types.Datum, jsonb bool) (types.Datum
 	return jsonResult(append(b, '}'), jsonb)
 }
 
-// formatKey is formatDatum but for booleans, which keys spell out.
+// checkKeyType refuses what cannot be the key of a JSON object.
+func checkKeyType(t types.T) error {
+	if t.IsArray() || t.OID == types.OIDRecord || t.OID == types.OIDJSON || t.OID == types.OIDJSONB {
+		return pgerr.New(pgerr.InvalidParameterValue, "key value must be scalar, not array, composite, or json")
+	}
+	return nil
+}
+
+// formatKey is formatDatum but for booleans, which keys and casts to text spell out.
 func formatKey(c *Ctx, t types.T, d types.Datum) string {
 	if b, ok := d.(bool); ok {
 		return textBool(b)
@@ -268,6 +279,14 @@ func getKey(v []byte, key *vec.Vec, i int) ([]byte, bool) { return types.JSONGet
 
 func getIndex(v []byte, key *vec.Vec, i int) ([]byte, bool) {
 	return types.JSONIndex(v, int(key.I32[i]))
+}
+
+// getIndexB is getIndex of jsonb, where a scalar counts as an array of itself.
+func getIndexB(v []byte, key *vec.Vec, i int) ([]byte, bool) {
+	if k := key.I32[i]; (k == 0 || k == -1) && len(v) > 0 && v[0] != '{' && v[0] != '[' {
+		return v, true
+	}
+	return getIndex(v, key, i)
 }
 
 func getPath(v []byte, key *vec.Vec, i int) ([]byte, bool) {
@@ -421,9 +440,13 @@ func init() {
 	for _, j := range []string{"json", "jsonb"} {
 		b := j == "jsonb"
 		op(j+" -> text "+j, getKernel(false, getKey))
-		op(j+" -> int4 "+j, getKernel(false, getIndex))
+		index := getIndex
+		if b {
+			index = getIndexB
+		}
+		op(j+" -> int4 "+j, getKernel(false, index))
 		op(j+" ->> text text", getKernel(true, getKey))
-		op(j+" ->> int4 text", getKernel(true, getIndex))
+		op(j+" ->> int4 text", getKernel(true, index))
 		op(j+" #> text[] "+j, getKernel(false, getPath))
 		op(j+" #>> text[] text", getKernel(true, getPath))
 		for _, asText := range []bool{false, true} {

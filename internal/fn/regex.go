@@ -180,11 +180,16 @@ type translator struct {
 	flags regexFlags
 	out   strings.Builder
 	lazy  bool
+	// before this position the shortest match is preferred: the first part of a SUBSTRING .. SIMILAR
+	lazyTo int
 }
 
 const wordClass = `\p{L}\p{N}_`
 
 func (t *translator) run() error {
+	if strings.HasPrefix(t.src, "^(?:") {
+		t.lazyTo = strings.Index(t.src, "){1,1}?(")
+	}
 	for t.pos < len(t.src) {
 		c := t.src[t.pos]
 		switch c {
@@ -246,6 +251,13 @@ func (t *translator) run() error {
 }
 
 func (t *translator) lazily() {
+	if t.pos <= t.lazyTo {
+		t.lazy = true
+		if t.pos >= len(t.src) || t.src[t.pos] != '?' {
+			t.out.WriteByte('?')
+			return
+		}
+	}
 	if t.pos < len(t.src) && t.src[t.pos] == '?' {
 		t.lazy = true
 		t.out.WriteByte('?')

@@ -384,7 +384,7 @@ func chr(_ *Ctx, n int32) (string, error) {
 	case n == 0:
 		return "", pgerr.New(pgerr.ProgramLimitExceeded, "null character not permitted")
 	case n < 0:
-		return "", pgerr.New(pgerr.ProgramLimitExceeded, "character number must be positive")
+		return "", pgerr.New(pgerr.InvalidParameterValue, "character number must be positive")
 	case n > unicode.MaxRune || !utf8.ValidRune(n):
 		return "", pgerr.New(pgerr.ProgramLimitExceeded, "requested character not valid for encoding: %d", n)
 	}
@@ -462,5 +462,6 @@ func init() {
 	def("to_hex(int4) text", row1(func(x int32) string { return hexUint(uint64(uint32(x))) }))
 	def("to_hex(int8) text", row1(func(x int64) string { return hexUint(uint64(x)) }))
 	def("normalize(text,text) text", row2e(normalizeText), defaults("NFC"))
+	def("is_normalized(text,text) bool", row2e(isNormalized), defaults("NFC"))
 	def("unistr(text) text", row1e(func(_ *Ctx, s string) (string, error) { return unistr(s) }))
 }

@@ -1,6 +1,7 @@
 package fn
 
 import (
+	"bytes"
 	"crypto/md5"
 	"crypto/rand"
 	"crypto/sha256"
@@ -97,7 +98,7 @@ func decodeText(_ *Ctx, s, format string) (string, error) {
 func convertFrom(_ *Ctx, b []byte, enc string) (string, error) {
 	switch strings.ToUpper(strings.NewReplacer("-", "", "_", "").Replace(enc)) {
 	case "UTF8", "SQLASCII":
-		if !utf8.Valid(b) {
+		if !utf8.Valid(b) || bytes.IndexByte(b, 0) >= 0 {
 			return "", pgerr.New(pgerr.CharacterNotInRepertoire, "invalid byte sequence for encoding \"UTF8\"")
 		}
 		return string(b), nil
@@ -194,7 +195,11 @@ func format(c *Ctx, ts []types.T, a []types.Datum) (types.Datum, error) {
 				return nil, err
 			}
 			if d != nil {
-				width, _ = strconv.Atoi(formatDatum(c, t, d))
+				w, err := types.ParseText(&c.Env, types.Int4, formatDatum(c, t, d))
+				if err != nil {
+					return nil, err
+				}
+				width = int(w.(int32))
 				if width < 0 {
 					left, width = true, -width
 				}
@@ -373,7 +378,7 @@ func init() {
 				if a[0] == nil {
 					return null, nil
 				}
-				return QuoteLiteral(formatDatum(c, ts[0], a[0])), nil
+				return QuoteLiteral(formatKey(c, ts[0], a[0])), nil
 			}, false)
 		}
 	}

@@ -26,6 +26,11 @@ func normalizeText(_ *Ctx, s, form string) (string, error) {
 	return "", pgerr.New(pgerr.InvalidParameterValue, "invalid normalization form: %s", form)
 }
 
+func isNormalized(c *Ctx, s, form string) (bool, error) {
+	t, err := normalizeText(c, s, form)
+	return s == t, err
+}
+
 // unistr evaluates Unicode escapes: \XXXX, \+XXXXXX, \uXXXX, \UXXXXXXXX and \\.
 func unistr(s string) (string, error) {
 	bad := pgerr.New(pgerr.SyntaxError, "invalid Unicode escape").

@@ -31,6 +31,12 @@ func numberToChar[A value](conv func(a A) types.Decimal) Kernel {
 	return row2e(func(_ *Ctx, a A, format string) (string, error) { return types.ToCharNumeric(conv(a), format) })
 }
 
+func floatToChar[A float32 | float64](conv func(a A) types.Decimal, digits int) Kernel {
+	return row2e(func(_ *Ctx, a A, format string) (string, error) {
+		return types.ToCharFloat(float64(a), conv(a), digits, format)
+	})
+}
+
 func init() {
 	def("to_char(timestamp,text) text", toChar(func(_ *Ctx, t int64, format string) (string, bool, error) {
 		if infinite(t) {
@@ -53,8 +59,8 @@ func init() {
 	def("to_char(int4,text) text", numberToChar(func(x int32) types.Decimal { return types.NumericFromInt64(int64(x)) }), stable)
 	def("to_char(int8,text) text", numberToChar(types.NumericFromInt64), stable)
 	def("to_char(numeric,text) text", numberToChar(func(d types.Decimal) types.Decimal { return d }), stable)
-	def("to_char(float4,text) text", numberToChar(types.NumericFromFloat32), stable)
-	def("to_char(float8,text) text", numberToChar(types.NumericFromFloat64), stable)
+	def("to_char(float4,text) text", floatToChar(types.NumericFromFloat32, 6), stable)
+	def("to_char(float8,text) text", floatToChar(types.NumericFromFloat64, 15), stable)
 	def("to_timestamp(text,text) timestamptz", row2e(func(c *Ctx, s, format string) (int64, error) { return types.ToTimestamp(&c.Env, s, format) }), stable)
 	def("to_date(text,text) date", row2e(func(_ *Ctx, s, format string) (int32, error) { return types.ToDate(s, format) }), stable)
 	def("to_number(text,text) numeric", rowD(func(_ *Ctx, a []types.Datum) (types.Datum, error) {

@@ -401,8 +401,8 @@ func (d *dtDecoder) assign() dtError {
 	case d.textM == 0 && d.n == 2 && len(n[0]) >= 4 && len(n[1]) == 3:
 		d.v.y, d.doy, d.v.haveDate = int64(num(n[0])), num(n[1]), true
 		return dtOK
-	case d.textM == 0 && d.n == 1 && len(n[0]) <= 2:
-		return dtMonthDayOverflow
+	case d.textM == 0 && d.n == 1 && len(n[0]) <= 2 && (num(n[0]) < 1 || num(n[0]) > 12):
+		return dtMonthDayOverflow // it was taken for a month
 	default:
 		return dtBadFormat
 	}

@@ -311,7 +311,9 @@ func parseVerboseInterval(t string, mod int32, sqlStandard bool) (Span, dtError)
 					ym = -ym
 				}
 				parts = append(parts, part{kind: 'y', ym: ym, neg: neg})
-				i = k
+				if i = k; i < len(t) && !isSpace(t[i]) { // a date, say
+					return Span{}, dtBadFormat
+				}
 				break
 			}
 			if neg {

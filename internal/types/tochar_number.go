@@ -1,6 +1,7 @@
 package types
 
 import (
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -134,6 +135,7 @@ func parseNumFormat(f string) (*numFormat, error) {
 				n.sFirst = true
 			}
 			n.toks = append(n.toks, numTok{kind: 'S'})
+		case 'B', 'b', 'C', 'c': // keywords that print nothing
 		case 'L', 'l':
 			n.toks = append(n.toks, numTok{kind: 'L'})
 		case '"':
@@ -162,7 +164,31 @@ func parseNumFormat(f string) (*numFormat, error) {
 }
 
 // ToCharNumeric is to_char(numeric, text).
-func ToCharNumeric(d Decimal, format string) (string, error) {
+func ToCharNumeric(d Decimal, format string) (string, error) { return toCharNumber(d, nil, format) }
+
+// ToCharFloat is to_char of a float with 6 or 15 significant digits, d being its decimal form: digits are rounded as C's
+// printf rounds them, and the sign of what rounds to zero shows.
+func ToCharFloat(f float64, d Decimal, digits int, format string) (string, error) {
+	return toCharNumber(d, &floatChar{f, digits}, format)
+}
+
+type floatChar struct {
+	f      float64
+	digits int
+}
+
+// round gives the value to so many places.
+func (c *floatChar) round(places, shift int) Decimal {
+	f := c.f * math.Pow10(shift)
+	whole := len(strconv.FormatFloat(math.Trunc(math.Abs(f)), 'f', 0, 64))
+	d, err := ParseNumeric(strconv.FormatFloat(f, 'f', max(min(places, c.digits-whole), 0), 64))
+	if err != nil {
+		return Decimal{}
+	}
+	return d.Round(places)
+}
+
+func toCharNumber(d Decimal, float *floatChar, format string) (string, error) {
 	n, err := parseNumFormat(format)
 	if err != nil || format == "" {
 		return "", err
@@ -174,9 +200,19 @@ func ToCharNumeric(d Decimal, format string) (string, error) {
 		case d.IsInf():
 			return "", pgerr.New(pgerr.FeatureNotSupported, "cannot convert infinity to integer")
 		}
+		if float != nil {
+			d = float.round(0, 0)
+		}
 		return n.romanText(d), nil
 	}
 	if n.eeee {
+		if float != nil && d.kind == decFinite {
+			s := strconv.FormatFloat(float.f, 'e', n.post, 64)
+			if s[0] != '-' {
+				s = " " + s
+			}
+			return s, nil
+		}
 		return n.scientific(d), nil
 	}
 	if n.shift > 0 && d.kind == decFinite {
@@ -184,10 +220,15 @@ func ToCharNumeric(d Decimal, format string) (string, error) {
 	}
 	pre := n.pre + n.shift
 	var ip, fp string
-	if d.kind == decFinite {
+	neg := false
+	switch {
+	case d.kind == decFinite && float != nil:
+		d = float.round(n.post, n.shift)
+		neg = math.Signbit(float.f)
+	case d.kind == decFinite:
 		d = d.Round(n.post)
 	}
-	neg := d.Sign() < 0
+	neg = neg || d.Sign() < 0
 	ip, fp, _ = strings.Cut(d.Abs().String(), ".")
 	over := len(ip) > pre
 	if !over && d.kind == decNaN && slices.ContainsFunc(n.toks, func(t numTok) bool { return t.kind|0x20 == 't' }) {

@@ -323,8 +323,8 @@ func (b *binder) special(c *exprCtx, e *ast.FuncCall, name string) (Expr, bool, 
 			return nil, true, err
 		}
 		first := xs[0]
-		if unknown(first) {
-			first = eq.(*Call).Args[0]
+		if call, ok := eq.(*Call); ok { // the type is what the operator compares
+			first = call.Args[0]
 		}
 		return &Case{[]When{{eq, &Const{nil, first.Type()}}}, first, first.Type()}, true, nil
 	case "current_timestamp", "localtimestamp", "current_time", "localtime", "current_date":

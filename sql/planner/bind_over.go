@@ -76,7 +76,10 @@ func (b *binder) overCall(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 			w.ret = types.Int4
 			w.args[0], err = b.mustCoerce(w.args[0], types.Int4, fn.Implicit, e.Args[0].Position())
 		default:
-			if unknown(w.args[0]) {
+			if unknown(w.args[0]) && len(w.args) < 3 {
+				if _, param := w.args[0].(*Param); !param {
+					return nil, fn.FuncError(fn.NoPolyType, name, nil).(*pgerr.Error).At(e.Pos)
+				}
 				if w.args[0], err = b.mustCoerce(w.args[0], types.Text, fn.Implicit, e.Args[0].Position()); err != nil {
 					return nil, err
 				}

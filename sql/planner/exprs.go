@@ -490,6 +490,13 @@ func (b *binder) simplify(e Expr) Expr {
 		case *Row:
 			return x
 		}
+		if c, ok := x.(*Call); ok && c.Fn.Strict && c.Fn.Set == nil {
+			for _, a := range c.Args {
+				if k, ok := a.(*Const); ok && k.Val == nil { // whatever the others are
+					return &Const{nil, x.Type()}
+				}
+			}
+		}
 		allConst := true
 		children(x, func(y Expr) {
 			if _, ok := y.(*Const); !ok {

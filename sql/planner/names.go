@@ -50,7 +50,7 @@ func figureName(e ast.Expr) (string, int) {
 		}
 	case *ast.Collate:
 		return figureName(e.X)
-	case *ast.ScalarQuery:
+	case *ast.ScalarQuery: // its column has been named already
 		body := e.Query.Body
 		for {
 			switch q := body.(type) {
@@ -65,7 +65,7 @@ func figureName(e ast.Expr) (string, int) {
 					if q.Items[0].Alias != "" {
 						return q.Items[0].Alias, 2
 					}
-					return figureName(q.Items[0].Expr)
+					return columnName(q.Items[0].Expr), 2
 				}
 			case *ast.Values:
 				return "column1", 2
