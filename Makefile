@@ -4,7 +4,7 @@ GO ?= go
 export CGO_ENABLED = 0
 RACE = CGO_ENABLED=1 $(GO) test -race -tags pebblegozstd
 
-.PHONY: build test test-race lint bench bench-memory soak-crash deps fmt regress
+.PHONY: build test test-race soak lint bench bench-memory soak-crash deps fmt regress
 
 build:
 	$(GO) build -ldflags="-s -w" -o bin/streamsql ./cmd/streamsql
@@ -20,6 +20,10 @@ test: deps build lint
 
 test-race:
 	$(RACE) -timeout 30m ./...
+
+# soak compares 100,000 random queries with PostgreSQL 15. A failure names the seed that repeats it.
+soak: deps
+	$(GO) test ./internal/difftest -timeout 2h -v -difftest.queries 100000 -difftest.seed $${SEED:-0}
 
 lint:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt:"; gofmt -l .; exit 1; }

@@ -16,7 +16,7 @@ import (
 
 var (
 	queries = flag.Int("difftest.queries", 2000, "how many random queries are compared with PostgreSQL (make soak: 100000)")
-	seed    = flag.Uint64("difftest.seed", 0, "the seed of the first world; 0 takes the time")
+	seed    = flag.Uint64("difftest.seed", 1, "the seed of the first world; 0 takes the time")
 	most    = flag.Int("difftest.most", 10, "after how many differences to stop")
 )
 
@@ -44,9 +44,6 @@ func TestQueries(t *testing.T) {
 		c, err := pgconn.Connect(context.Background(), server.URL("postgres"))
 		if err != nil {
 			t.Fatal(err)
-		}
-		if k == 0 {
-			// Every worker has a database of its own.
 		}
 		db := fmt.Sprintf("worker%d", k)
 		if _, err := c.Exec(context.Background(), "CREATE DATABASE "+db).ReadAll(); err != nil {

@@ -183,7 +183,7 @@ func jsonObjectAgg(jsonb bool) func(c *Ctx, ts []types.T, vals []datum) (datum, 
 			if i > 0 {
 				b = append(b, ", "...)
 			}
-			b = types.AppendJSONString(b, formatKey(c, ts[0], vals[i]))
+			b = appendKey(b, c, ts[0], vals[i])
 			b = append(b, " : "...)
 			b = AppendJSON(b, c, ts[1], vals[i+1])
 		}

@@ -181,15 +181,15 @@ func positions(t types.T, a []types.Datum, limit int) ([]types.Datum, error) {
 	if a[0] == nil {
 		return nil, nil
 	}
-	if len(a) > 2 && a[2] == nil {
-		return nil, pgerr.New(pgerr.NullValueNotAllowed, "initial position must not be null")
-	}
 	arr, err := decode(t, a[0])
 	if err != nil {
 		return nil, err
 	}
 	if len(arr.Dims) > 1 {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "searching for elements in multidimensional arrays is not supported")
+	}
+	if len(a) > 2 && a[2] == nil && len(arr.Dims) > 0 {
+		return nil, pgerr.New(pgerr.NullValueNotAllowed, "initial position must not be null")
 	}
 	var out []types.Datum
 	for i, e := range arr.Elems {

@@ -148,7 +148,7 @@ func buildObject(c *Ctx, ts []types.T, a []types.Datum, jsonb bool) (types.Datum
 		if err := checkKeyType(ts[i]); err != nil {
 			return nil, err
 		}
-		b = types.AppendJSONString(b, formatKey(c, ts[i], a[i]))
+		b = appendKey(b, c, ts[i], a[i])
 		b = append(b, " : "...)
 		b = AppendJSON(b, c, ts[i+1], a[i+1])
 	}
@@ -161,6 +161,14 @@ func checkKeyType(t types.T) error {
 		return pgerr.New(pgerr.InvalidParameterValue, "key value must be scalar, not array, composite, or json")
 	}
 	return nil
+}
+
+// appendKey appends the key of a JSON object: a value as JSON has it, in quotes.
+func appendKey(b []byte, c *Ctx, t types.T, d types.Datum) []byte {
+	if t.Category() == 'D' {
+		return AppendJSON(b, c, t, d)
+	}
+	return types.AppendJSONString(b, formatKey(c, t, d))
 }
 
 // formatKey is formatDatum but for booleans, which keys and casts to text spell out.
@@ -221,6 +229,15 @@ func variadicAny(sig string, f func(c *Ctx, ts []types.T, a []types.Datum) (type
 // pathOf gives the elements of a text[] path, nil elements for NULLs.
 func pathOf(s string) ([]types.Datum, error) {
 	a, err := types.DecodeArray(types.TextArray, bytesOf(s))
+	return a.Elems, err
+}
+
+// flatPath is pathOf for functions that refuse arrays of several dimensions.
+func flatPath(s string) ([]types.Datum, error) {
+	a, err := types.DecodeArray(types.TextArray, bytesOf(s))
+	if len(a.Dims) > 1 {
+		return nil, pgerr.New(pgerr.ArraySubscriptError, "wrong number of array subscripts")
+	}
 	return a.Elems, err
 }
 

@@ -204,16 +204,16 @@ func (t *jsonTree) setPath(path []types.Datum, level int, v *jsonTree, mode int)
 func errScalar(what string) error { return pgerr.New(pgerr.InvalidParameterValue, "%s", what) }
 
 func jsonbSet(doc, path, val string, mode int, what string) (types.Datum, error) {
+	p, err := flatPath(path)
+	if err != nil {
+		return nil, err
+	}
 	t, err := parseTree(bytesOf(doc))
 	if err != nil {
 		return nil, err
 	}
 	if t.kind == 0 {
 		return nil, errScalar(what)
-	}
-	p, err := pathOf(path)
-	if err != nil {
-		return nil, err
 	}
 	var v *jsonTree
 	if val != "" {
@@ -435,7 +435,7 @@ func init() {
 		return jsonbDelete(v, func(t *jsonTree) error { t.dropKey(k); return nil })
 	}))
 	op("jsonb - text[] jsonb", row2e(func(_ *Ctx, v []byte, ks string) (string, error) {
-		keys, err := pathOf(ks)
+		keys, err := flatPath(ks)
 		if err != nil {
 			return "", err
 		}

@@ -176,6 +176,9 @@ func replaceMatches(r *regex, s, with string, start, nth int) string {
 // matches gives the first limit matches (0: all) that start at byte start or later.
 // Unlike Go's, PostgreSQL's search finds an empty match right behind another one.
 func (r *regex) matches(s string, start, limit int) [][]int {
+	if start > len(s) {
+		return nil
+	}
 	if limit <= 0 || r.empty {
 		limit = -1
 	}
@@ -210,6 +213,14 @@ func (r *regex) matches(s string, start, limit int) [][]int {
 	return ms
 }
 
+// searchFrom gives the byte where a search from character start (from 1 on) begins; beyond the end nothing matches.
+func searchFrom(s string, start int32) int {
+	if start > charLen(s)+1 {
+		return len(s) + 1
+	}
+	return runeAt(s, int(start-1))
+}
+
 // argInt gives argument k of row i, or what it defaults to.
 func argInt(a []*vec.Vec, k, i int, def int32) int32 {
 	if k < len(a) {
@@ -239,7 +250,7 @@ func regexpReplaceFrom(flagsAt int) Kernel {
 			}
 		}
 		s := a[0].Str(i)
-		return replaceMatches(r, s, a[2].Str(i), runeAt(s, int(start-1)), int(nth)), nil
+		return replaceMatches(r, s, a[2].Str(i), searchFrom(s, start), int(nth)), nil
 	})
 }
 
@@ -285,7 +296,7 @@ func nthMatch(r *regex, s string, start, nth, sub int32, name string) ([]int, er
 	case r.global:
 		return nil, errNoGlobal(name)
 	}
-	at := runeAt(s, int(start-1))
+	at := searchFrom(s, start)
 	ms := r.matches(s, at, int(nth))
 	if len(ms) < int(nth) {
 		return nil, nil
@@ -375,7 +386,7 @@ func init() {
 				return nil, errNoGlobal("regexp_count()")
 			}
 			s := a[0].Str(i)
-			return int32(len(r.matches(s, runeAt(s, int(start-1)), 0))), nil
+			return int32(len(r.matches(s, searchFrom(s, start), 0))), nil
 		}))
 	defs([]string{"regexp_instr(text,text) int4", "regexp_instr(text,text,int4) int4", "regexp_instr(text,text,int4,int4) int4",
 		"regexp_instr(text,text,int4,int4,int4) int4", "regexp_instr(text,text,int4,int4,int4,text) int4",

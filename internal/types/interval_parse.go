@@ -304,6 +304,9 @@ func parseVerboseInterval(t string, mod int32, sqlStandard bool) (Span, dtError)
 				k := skipDigits(t, j+1)
 				m, _ := strconv.Atoi(t[j+1 : k])
 				if m > 11 || n > math.MaxInt32 {
+					if rest := t[k:]; strings.Contains(rest, ":") && strings.ContainsAny(rest, "+") {
+						return Span{}, dtBadFormat // the zone of a timestamp is met before its date
+					}
 					return Span{}, dtFieldOverflow
 				}
 				ym := n*12 + int64(m)
