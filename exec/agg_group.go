@@ -657,23 +657,3 @@ func (g *groupSet) restore(r *state.Reader) error {
 	}
 	return g.aggs.restore(ids, r)
 }
-
-// writeColumn writes the values of a column; readColumn reads them back.
-func writeColumn(w *state.Writer, v *vec.Vec) {
-	var b []byte
-	for i := range v.N {
-		b = appendCell(b, v, i)
-	}
-	w.Blob(b)
-}
-
-func readColumn(r *state.Reader, v *vec.Vec, k types.Kind, n int) {
-	v.Reset(k, 0)
-	b := r.Blob()
-	for range n {
-		if r.Err() != nil || len(b) == 0 {
-			return
-		}
-		b = readCell(v, b)
-	}
-}

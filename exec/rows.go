@@ -353,18 +353,3 @@ func (s *rowStore) count(r rowRef) int32 {
 	}
 	return s.counts[r>>blockBits][r&blockMask]
 }
-
-// each calls f for every live row, block by block.
-func (s *rowStore) each(f func(r rowRef)) {
-	for at, b := range s.blocks {
-		if b == nil || b.live == 0 {
-			continue
-		}
-		for row := range b.n {
-			if s.keepCounts && s.counts[at][row] == 0 {
-				continue
-			}
-			f(rowRef(at<<blockBits | row))
-		}
-	}
-}

@@ -1,7 +1,6 @@
 package exec
 
 import (
-	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
 	"streamsql/state"
@@ -15,32 +14,34 @@ func iota32(n int) []int32 {
 	return sel
 }
 
+// writeColumn writes all values of a column; readColumn reads n of them back into v, which it resets to kind k.
+func writeColumn(w *state.Writer, v *vec.Vec) {
+	w.Append(func(dst []byte) []byte { return appendColumn(dst, v, nil) })
+}
+
+func readColumn(r *state.Reader, v *vec.Vec, k types.Kind, n int) {
+	v.Reset(k, 0)
+	r.Take(func(b []byte) ([]byte, bool) { return takeColumn(v, n, b) })
+}
+
 // writeRows writes the rows sel of cols, for readRows.
 func writeRows(w *state.Writer, cols []vec.Vec, sel []int32) {
 	w.Uint64(uint64(len(sel)))
-	var row []byte
-	for _, i := range sel {
-		row = vec.AppendRow(row[:0], cols, int(i))
-		w.Blob(row)
+	for c := range cols {
+		w.Append(func(dst []byte) []byte { return appendColumn(dst, &cols[c], sel) })
 	}
 }
 
 // readRows reads what writeRows wrote into cols, which it resets to kinds, and gives the number of rows.
 func readRows(r *state.Reader, cols []vec.Vec, kinds []types.Kind) (int, error) {
+	n := r.Uint64()
+	if n > 1<<31 {
+		return 0, errForeignState()
+	}
 	for i := range cols {
-		cols[i].Reset(kinds[i], 0)
+		readColumn(r, &cols[i], kinds[i], int(n))
 	}
-	n := int(r.Uint64())
-	for range n {
-		row := r.Blob()
-		if r.Err() != nil {
-			return 0, r.Err()
-		}
-		if !vec.DecodeInto(row, cols) {
-			return 0, pgerr.New(pgerr.DataCorrupted, "operator state is cut short or damaged")
-		}
-	}
-	return n, r.Err()
+	return int(n), r.Err()
 }
 
 // writeBatch writes a batch's rows with their changes, for readBatch. W is not kept: a
@@ -86,13 +87,23 @@ func readBatch(r *state.Reader, alloc vec.Allocator, schema *vec.Schema) (*vec.B
 
 // writeStore writes rows of a store in the order of refs, for readStore.
 func writeStore(w *state.Writer, s *rowStore, refs []rowRef) {
-	w.Uint64(uint64(len(refs)))
-	var buf []byte
-	for _, r := range refs {
-		cols, row := s.at(r)
-		buf = vec.AppendRow(buf[:0], cols, row)
-		w.Blob(buf)
+	cols := make([]vec.Vec, len(s.kinds))
+	for i := range cols {
+		cols[i].SetAllocator(s.alloc)
+		cols[i].Reset(s.kinds[i], 0)
 	}
+	var sel []int32
+	for i := 0; i < len(refs); { // the rows that stand together in a block at a time
+		at := refs[i] >> blockBits
+		for sel = sel[:0]; i < len(refs) && refs[i]>>blockBits == at; i++ {
+			sel = append(sel, int32(refs[i]&blockMask))
+		}
+		for c := range cols {
+			cols[c].Gather(&s.blocks[at].cols[c], sel)
+		}
+	}
+	writeRows(w, cols, iota32(len(refs)))
+	releaseViews(cols)
 }
 
 // readStore adds the rows that writeStore wrote to a store and gives their references in the same order.

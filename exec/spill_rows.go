@@ -2,11 +2,8 @@ package exec
 
 import (
 	"encoding/binary"
-	"math"
-	"unsafe"
 
 	"streamsql/internal/spill"
-	"streamsql/internal/types"
 	"streamsql/internal/vec"
 )
 
@@ -55,159 +52,6 @@ func appendRows(dst []byte, input int, views []vec.Vec, b *vec.Batch, sel []int3
 	}
 	putHead(dst[at:], spillRows, input, flags, len(sel), len(dst)-at-spillHead)
 	return dst
-}
-
-// extendBytes gives dst with n more bytes of any content.
-func extendBytes(dst []byte, n int) []byte {
-	if len(dst)+n <= cap(dst) {
-		return dst[:len(dst)+n]
-	}
-	t := make([]byte, len(dst)+n, max(len(dst)+n, 2*cap(dst)))
-	copy(t, dst)
-	return t
-}
-
-// appendColumn appends the rows sel of a column: whether there are NULLs, which, and the values.
-func appendColumn(dst []byte, v *vec.Vec, sel []int32) []byte {
-	n := len(sel)
-	nulls := false
-	if v.Valid != nil {
-		for _, r := range sel {
-			nulls = nulls || v.IsNull(int(r))
-		}
-	}
-	if nulls {
-		dst = append(dst, 1)
-		at := len(dst)
-		dst = append(dst, make([]byte, (n+7)/8)...)
-		for i, r := range sel {
-			if v.IsNull(int(r)) {
-				dst[at+i/8] |= 1 << (i % 8)
-			}
-		}
-	} else {
-		dst = append(dst, 0)
-	}
-	at := len(dst)
-	switch v.Kind {
-	case types.KindBool:
-		dst = extendBytes(dst, n)
-		for i, r := range sel {
-			dst[at+i] = 0
-			if v.Bools[r] {
-				dst[at+i] = 1
-			}
-		}
-	case types.KindInt16:
-		dst = extendBytes(dst, 2*n)
-		for i, r := range sel {
-			binary.NativeEndian.PutUint16(dst[at+2*i:], uint16(v.I16[r]))
-		}
-	case types.KindInt32:
-		dst = extendBytes(dst, 4*n)
-		out := dst[at:]
-		for i, r := range sel {
-			binary.NativeEndian.PutUint32(out[4*i:], uint32(v.I32[r]))
-		}
-	case types.KindInt64:
-		dst = extendBytes(dst, 8*n)
-		out := dst[at:]
-		for i, r := range sel {
-			binary.NativeEndian.PutUint64(out[8*i:], uint64(v.I64[r]))
-		}
-	case types.KindFloat32:
-		dst = extendBytes(dst, 4*n)
-		for i, r := range sel {
-			binary.NativeEndian.PutUint32(dst[at+4*i:], math.Float32bits(v.F32[r]))
-		}
-	case types.KindFloat64:
-		dst = extendBytes(dst, 8*n)
-		for i, r := range sel {
-			binary.NativeEndian.PutUint64(dst[at+8*i:], math.Float64bits(v.F64[r]))
-		}
-	case types.KindFixed16:
-		dst = extendBytes(dst, 16*n)
-		for i, r := range sel {
-			copy(dst[at+16*i:], v.F16[r][:])
-		}
-	default:
-		dst = extendBytes(dst, 4*n)
-		for i, r := range sel {
-			size := 0
-			if !v.IsNull(int(r)) {
-				size = int(v.Off[r+1] - v.Off[r])
-			}
-			binary.NativeEndian.PutUint32(dst[at+4*i:], uint32(size))
-		}
-		for _, r := range sel {
-			if !v.IsNull(int(r)) {
-				dst = append(dst, v.Data[v.Off[r]:v.Off[r+1]]...)
-			}
-		}
-	}
-	return dst
-}
-
-func wordsAsBytes[E any](s []E) []byte {
-	if len(s) == 0 {
-		return nil
-	}
-	var e E
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(e)))
-}
-
-// readColumnRows appends n values that appendColumn wrote to v and gives what follows them.
-func readColumnRows(v *vec.Vec, n int, b []byte) []byte {
-	var nulls []byte
-	some := b[0] != 0
-	b = b[1:]
-	if some {
-		nulls, b = b[:(n+7)/8], b[(n+7)/8:]
-	}
-	at := v.N
-	take := func(dst []byte) {
-		copy(dst, b)
-		b = b[len(dst):]
-	}
-	switch v.Kind {
-	case types.KindString, types.KindBytes:
-		sizes := b[:4*n]
-		b = b[4*n:]
-		for i := range n {
-			k := binary.NativeEndian.Uint32(sizes[4*i:])
-			v.AppendBytes(b[:k])
-			b = b[k:]
-		}
-	default:
-		v.Extend(n)
-		switch v.Kind {
-		case types.KindBool:
-			for i := range n {
-				v.Bools[at+i] = b[i] != 0
-			}
-			b = b[n:]
-		case types.KindInt16:
-			take(wordsAsBytes(v.I16[at:v.N]))
-		case types.KindInt32:
-			take(wordsAsBytes(v.I32[at:v.N]))
-		case types.KindInt64:
-			take(wordsAsBytes(v.I64[at:v.N]))
-		case types.KindFloat32:
-			take(wordsAsBytes(v.F32[at:v.N]))
-		case types.KindFloat64:
-			take(wordsAsBytes(v.F64[at:v.N]))
-		case types.KindFixed16:
-			take(wordsAsBytes(v.F16[at:v.N]))
-		}
-	}
-	if some {
-		for i := range n {
-			if nulls[i/8]>>(i%8)&1 != 0 {
-				v.SetNull(at + i)
-			}
-		}
-	}
-	return b
 }
 
 // spillReader reads records back. Runs of rows of one input become batches of a decent size.
@@ -272,7 +116,10 @@ func (s *spillReader) next() (input int, b *vec.Batch, m Mark, ok bool, err erro
 			body = body[8*k:]
 		}
 		for c := range bld.Cols {
-			body = readColumnRows(&bld.Cols[c], k, body)
+			var ok bool
+			if body, ok = takeColumn(&bld.Cols[c], k, body); !ok {
+				return input, nil, m, true, errForeignState()
+			}
 		}
 		n += k
 		if flags&spillW != 0 || n >= vec.MaxRows || s.r.Len() == 0 {

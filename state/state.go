@@ -54,6 +54,9 @@ func (w *Writer) String(s string) {
 	w.buf = append(w.buf, s...)
 }
 
+// Append lets f append to what was written; Reader.Take reads it.
+func (w *Writer) Append(f func(dst []byte) []byte) { w.buf = f(w.buf) }
+
 // Reader reads what a Writer wrote. The first failure sticks; ask Err once at the end.
 type Reader struct {
 	buf []byte
@@ -130,6 +133,19 @@ func (r *Reader) Blob() []byte {
 	b := r.buf[:n:n]
 	r.buf = r.buf[n:]
 	return b
+}
+
+// Take lets f read from what is left and give the rest; false says that it is damaged. f is not called after a failure.
+func (r *Reader) Take(f func(b []byte) (rest []byte, ok bool)) {
+	if r.err != nil {
+		return
+	}
+	rest, ok := f(r.buf)
+	if !ok {
+		r.fail()
+		return
+	}
+	r.buf = rest
 }
 
 // String reads a string.
