@@ -386,7 +386,7 @@ func chr(_ *Ctx, n int32) (string, error) {
 	case n < 0:
 		return "", pgerr.New(pgerr.InvalidParameterValue, "character number must be positive")
 	case n > unicode.MaxRune || !utf8.ValidRune(n):
-		return "", pgerr.New(pgerr.ProgramLimitExceeded, "requested character not valid for encoding: %d", n)
+		return "", pgerr.New(pgerr.ProgramLimitExceeded, "requested character too large for encoding: %d", n)
 	}
 	return string(n), nil
 }

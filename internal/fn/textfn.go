@@ -150,7 +150,7 @@ func format(c *Ctx, ts []types.T, a []types.Datum) (types.Datum, error) {
 		}
 		i++
 		unterminated := pgerr.New(pgerr.InvalidParameterValue, "unterminated format() type specifier").
-			WithHint("For a single \"%%\" use \"%%%%\".")
+			WithHint("For a single \"%s\" use \"%s\".", "%", "%%")
 		if i >= len(f) {
 			return nil, unterminated
 		}
@@ -217,7 +217,7 @@ func format(c *Ctx, ts []types.T, a []types.Datum) (types.Datum, error) {
 		kind := f[i]
 		if kind != 's' && kind != 'I' && kind != 'L' {
 			return nil, pgerr.New(pgerr.InvalidParameterValue, "unrecognized format() type specifier \"%c\"", kind).
-				WithHint("For a single \"%%\" use \"%%%%\".")
+				WithHint("For a single \"%s\" use \"%s\".", "%", "%%")
 		}
 		t, d, err := arg(at)
 		if err != nil {

@@ -48,7 +48,11 @@ type lexer struct {
 	// char is the number of characters before charPos.
 	char, charPos int
 	open          []int32
-	err           *pgerr.Error
+	// runEnd is where the run of operator characters ends that was read last, runLast its last character that is no
+	// sign; runKeeps says that signs at its end belong to the operator.
+	runEnd, runLast int
+	runKeeps        bool
+	err             *pgerr.Error
 }
 
 // lex cuts src into tokens. A lexical error ends the list with tError, so that
@@ -240,18 +244,26 @@ func (l *lexer) punct(c byte, _ *token) {
 // operator reads the longest run of operator characters that is no comment and
 // drops trailing signs unless the operator has a character that SQL's own lack.
 func (l *lexer) operator(start int) bool {
-	end := start
-	for end < len(l.src) && isOpChar(l.src[end]) {
-		if n := l.at(end + 1); l.src[end] == '-' && n == '-' || l.src[end] == '/' && n == '*' {
-			break
+	if start >= l.runEnd {
+		// The run is remembered: +-+-+- is many operators in one run.
+		end := start
+		l.runKeeps, l.runLast = false, start
+		for end < len(l.src) && isOpChar(l.src[end]) {
+			c, n := l.src[end], l.at(end+1)
+			if c == '-' && n == '-' || c == '/' && n == '*' {
+				break
+			}
+			if c != '+' && c != '-' {
+				l.runLast = end
+				l.runKeeps = l.runKeeps || strings.IndexByte("~!@#^&|`?%", c) >= 0
+			}
+			end++
 		}
-		end++
+		l.runEnd = end
 	}
-	if op := l.src[start:end]; len(op) > 1 && (op[len(op)-1] == '+' || op[len(op)-1] == '-') &&
-		!strings.ContainsAny(op, "~!@#^&|`?%") {
-		for end > start+1 && (l.src[end-1] == '+' || l.src[end-1] == '-') {
-			end--
-		}
+	end := l.runEnd
+	if !l.runKeeps {
+		end = max(start, l.runLast) + 1
 	}
 	op := l.src[start:end]
 	l.pos = end

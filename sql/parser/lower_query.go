@@ -456,7 +456,7 @@ func (p *parser) tail(node *queryNode) {
 		switch {
 		case p.is("limit"):
 			if limit {
-				p.fail(pgerr.New(pgerr.SyntaxError, "multiple LIMIT clauses not allowed").At(p.pos()))
+				p.unexpected()
 			}
 			limit = true
 			p.next()
@@ -473,7 +473,7 @@ func (p *parser) tail(node *queryNode) {
 			}
 		case p.is("offset"):
 			if offset {
-				p.fail(pgerr.New(pgerr.SyntaxError, "multiple OFFSET clauses not allowed").At(p.pos()))
+				p.unexpected()
 			}
 			offset = true
 			p.next()
@@ -483,7 +483,7 @@ func (p *parser) tail(node *queryNode) {
 			}
 		case p.is("fetch") && (p.peek(1).isWord("first") || p.peek(1).isWord("next")):
 			if limit {
-				p.fail(pgerr.New(pgerr.SyntaxError, "multiple LIMIT clauses not allowed").At(p.pos()))
+				p.unexpected()
 			}
 			limit = true
 			p.i += 2

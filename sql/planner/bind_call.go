@@ -160,6 +160,10 @@ func (b *binder) call(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 		if isOverOnly(name) && pgerr.Code(err) == pgerr.UndefinedFunction {
 			return nil, pgerr.New(pgerr.WrongObjectType, "window function %s requires an OVER clause", name).At(e.Pos)
 		}
+		if pe, ok := err.(*pgerr.Error); ok && (e.Special || schema != "") {
+			// The forms with a grammar of their own call functions of pg_catalog.
+			pe.Message = strings.Replace(pe.Message, "function "+name+"(", "function pg_catalog."+name+"(", 1)
+		}
 		return nil, pgerr.AtPos(err, e.Pos)
 	}
 	x, err := b.applyFunc(r, args, e.Pos, argPos)

@@ -4,6 +4,8 @@
 // the 1-based character position in the text that was parsed.
 package ast
 
+import "strings"
+
 // Pos is a 1-based character index into the statement's text; 0 is unknown.
 type Pos = int
 
@@ -27,16 +29,7 @@ func (n Name) Schema() string {
 	return n.Parts[len(n.Parts)-2]
 }
 
-func (n Name) String() string {
-	s := ""
-	for i, p := range n.Parts {
-		if i > 0 {
-			s += "."
-		}
-		s += p
-	}
-	return s
-}
+func (n Name) String() string { return strings.Join(n.Parts, ".") }
 
 // TypeName is a type as written: its name, modifiers and array brackets.
 type TypeName struct {
