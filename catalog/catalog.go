@@ -12,17 +12,18 @@ type RelKind uint8
 
 // The relation kinds, with pg_class.relkind in parentheses.
 const (
-	Table   RelKind = iota + 1 // rows are kept (r)
-	Source                     // rows flow through (f)
-	View                       // a stored query (v)
-	MatView                    // a continuously maintained query (m)
-	Sink                       // (f, not shown by default)
-	Index                      // of a primary key (i)
-	System                     // pg_catalog, information_schema, sys (r or v)
+	Table        RelKind = iota + 1 // rows are kept (r)
+	Source                          // rows flow through (f)
+	View                            // a stored query (v)
+	MatView                         // a continuously maintained query (m)
+	Sink                            // (f, not shown by default)
+	Index                           // of a primary key (i)
+	System                          // pg_catalog, information_schema, sys (r or v)
+	SequenceKind                    // numbers for nextval (S)
 )
 
 func (k RelKind) String() string {
-	return [...]string{"", "table", "source", "view", "materialized view", "sink", "index", "system relation"}[k]
+	return [...]string{"", "table", "source", "view", "materialized view", "sink", "index", "system relation", "sequence"}[k]
 }
 
 // Column is a column of a relation.
@@ -34,6 +35,13 @@ type Column struct {
 	Generated string // SQL text of GENERATED ALWAYS AS, "" none
 	Identity  string // "", "always", "by default"
 	Comment   string
+	// Num is the attribute number, which stays when columns before it are dropped; 0 is the position. See Relation.Attnum.
+	Num int16 `json:",omitempty"`
+	// Sequence is the OID of the sequence that gives the values of a serial or identity column, or of DEFAULT nextval(..); 0 none.
+	// Default is empty then: see Snapshot.DefaultText.
+	Sequence uint32 `json:",omitempty"`
+	// Domain is the OID of the domain that the column was declared with, 0 none; Type is its base type.
+	Domain uint32 `json:",omitempty"`
 }
 
 // Watermark declares the event-time column of a relation and the expression whose
@@ -53,7 +61,8 @@ type Relation struct {
 	Columns        []Column
 	PrimaryKey     []int // indexes into Columns; nil none
 	PrimaryKeyName string
-	PrimaryKeyOID  uint32
+	PrimaryKeyOID  uint32 // of its index
+	PrimaryKeyCon  uint32 `json:",omitempty"` // of the constraint
 	AppendOnly     bool
 	Watermark      *Watermark
 	Options        []Option // of WITH, in order
@@ -75,6 +84,23 @@ type Relation struct {
 	Retracts bool
 	// Bounded says of a source that its input ends.
 	Bounded bool
+	// LastNum is the highest attribute number that was ever given; 0 is the number of columns.
+	LastNum int16 `json:",omitempty"`
+	// LayoutVersion changes with the columns: what was planned for another one does not fit.
+	LayoutVersion uint32 `json:",omitempty"`
+	// Constraints are those besides NOT NULL and the primary key, in the order in which they were made.
+	Constraints []*Constraint `json:",omitempty"`
+	// Indexes are those that CREATE INDEX made.
+	Indexes []*IndexDef `json:",omitempty"`
+	// KeyComment and KeyIndexComment are the comments on the primary key and its index.
+	KeyComment, KeyIndexComment string `json:",omitempty"`
+	// Sequence is what a sequence gives; nil of other relations.
+	Sequence *Sequence `json:",omitempty"`
+	// Temp says that the relation belongs to one session and ends with it. OnCommit is what COMMIT does: "", "delete rows", "drop".
+	Temp     bool   `json:",omitempty"`
+	OnCommit string `json:",omitempty"`
+	// Bound says what the names in Definition mean, whatever has been renamed or added since it was written.
+	Bound []Binding `json:",omitempty"`
 	// SystemKind is the relkind of a System relation.
 	SystemKind byte
 	// Fill gives the rows of a System relation; nil for others.
@@ -104,6 +130,27 @@ func (r *Relation) ColumnIndex(name string) int {
 	return -1
 }
 
+// Attnum gives the attribute number of a column by its index.
+func (r *Relation) Attnum(i int) int16 {
+	if n := r.Columns[i].Num; n != 0 {
+		return n
+	}
+	return int16(i + 1)
+}
+
+// ColumnByNum finds a column by its attribute number, -1 if there is none (any more).
+func (r *Relation) ColumnByNum(num int16) int {
+	for i := range r.Columns {
+		if r.Attnum(i) == num {
+			return i
+		}
+	}
+	return -1
+}
+
+// NextNum gives the attribute number of the next column that is added.
+func (r *Relation) NextNum() int16 { return max(r.LastNum, int16(len(r.Columns))) + 1 }
+
 // Fields gives the relation's columns as the fields of a batch.
 func (r *Relation) Fields() *vec.Schema {
 	s := &vec.Schema{Fields: make([]vec.Field, len(r.Columns))}
@@ -118,6 +165,7 @@ type Viewer struct {
 	Snapshot *Snapshot
 	Database string
 	User     string
+	Path     []string // the search path: what needs no schema where it is named
 	// Live answers for relations about the running engine (pg_stat_activity, sys.jobs, pg_settings, ...):
 	// it appends the rows of the named relation. May be nil.
 	Live func(relation string, b *vec.Builder) error

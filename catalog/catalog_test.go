@@ -148,11 +148,11 @@ func TestFind(t *testing.T) {
 	if s.Find("", "t", path).OID != 16390 || s.Find("", "pg_class", path).OID != 1259 || s.Find("app", "t", path) != nil {
 		t.Error("Find")
 	}
-	if s.FindIndex("", "t_pkey", path).OID != 16390 || s.FindIndex("app", "t_pkey", path).OID != 16400 || s.FindIndex("", "t", path) != nil {
+	if s.FindIndex("", "t_pkey", path).Rel.OID != 16390 || s.FindIndex("app", "t_pkey", path).Rel.OID != 16400 || s.FindIndex("", "t", path) != nil {
 		t.Error("FindIndex")
 	}
 	dropped := s.Without(16390)
-	if dropped.Find("", "t", path) != nil || dropped.IndexOf(16392) != nil || s.IndexOf(16392) == nil || dropped.Version != s.Version+1 {
+	if dropped.Find("", "t", path) != nil || dropped.IndexByOID(16392) != nil || s.IndexByOID(16392) == nil || dropped.Version != s.Version+1 {
 		t.Error("a snapshot sees what another one dropped")
 	}
 	if n, sig, _ := ProcName(NewSnapshot(nil), nil, 870); n != "lower" || sig != "lower(text)" {

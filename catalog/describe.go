@@ -7,20 +7,6 @@ import (
 	"streamsql/internal/types"
 )
 
-// indexDef gives the statement that would make the index of a primary key.
-func indexDef(r *Relation) string {
-	return "CREATE UNIQUE INDEX " + fn.QuoteIdent(r.PrimaryKeyName) + " ON " + fn.QuoteIdent(r.Schema) + "." + fn.QuoteIdent(r.Name) +
-		" USING btree (" + keyList(r) + ")"
-}
-
-func keyList(r *Relation) string {
-	names := make([]string, len(r.PrimaryKey))
-	for i, c := range r.PrimaryKey {
-		names[i] = fn.QuoteIdent(r.Columns[c].Name)
-	}
-	return strings.Join(names, ", ")
-}
-
 // defaultText gives a column's DEFAULT as PostgreSQL shows it, where a string literal has its type; "" is none.
 func defaultText(c *Column) string {
 	s := c.Default
@@ -60,32 +46,60 @@ func Describe(v *Viewer, path []string, what string, args []types.Datum) (d type
 			}
 			return nil, false
 		}
-		if len(args) > 1 && args[1] != "pg_class" {
+		if len(args) > 1 && args[1] == "pg_constraint" {
+			for _, r := range v.Snapshot.Relations() {
+				if r.PrimaryKeyConOID() == oid(0) && r.KeyComment != "" {
+					return r.KeyComment, true
+				}
+				for _, c := range r.Constraints {
+					if c.OID == oid(0) && c.Comment != "" {
+						return c.Comment, true
+					}
+				}
+			}
 			return nil, false
+		}
+		if len(args) > 1 && args[1] != "pg_class" {
+			text := v.Snapshot.Comment(oid(0))
+			return text, text != ""
 		}
 		if rel != nil && rel.Comment != "" {
 			return rel.Comment, true
 		}
+		if x := v.Snapshot.IndexByOID(oid(0)); x != nil && x.Comment != "" {
+			return x.Comment, true
+		}
 	case "col_description":
-		if n := int(oid(1)); rel != nil && n >= 1 && n <= len(rel.Columns) && rel.Columns[n-1].Comment != "" {
-			return rel.Columns[n-1].Comment, true
+		if rel != nil {
+			if i := rel.ColumnByNum(int16(oid(1))); i >= 0 && rel.Columns[i].Comment != "" {
+				return rel.Columns[i].Comment, true
+			}
 		}
 	case "pg_get_indexdef":
-		r := v.Snapshot.IndexOf(oid(0))
-		if r == nil {
+		x := v.Snapshot.IndexByOID(oid(0))
+		if x == nil {
 			return nil, false
 		}
 		if n := int(oid(1)); n > 0 {
-			if n > len(r.PrimaryKey) {
+			if n > len(x.Terms) {
 				return "", true
 			}
-			return fn.QuoteIdent(r.Columns[r.PrimaryKey[n-1]].Name), true
+			return x.Terms[n-1], true
 		}
-		return indexDef(r), true
+		return x.Definition(), true
 	case "pg_get_constraintdef":
-		if r := v.Snapshot.IndexOf(oid(0)); r != nil {
-			return "PRIMARY KEY (" + keyList(r) + ")", true
+		for _, r := range v.Snapshot.Relations() {
+			if r.PrimaryKey != nil && r.PrimaryKeyConOID() == oid(0) {
+				return "PRIMARY KEY (" + r.nameList(r.Attnums(r.PrimaryKey)) + ")", true
+			}
+			for _, c := range r.Constraints {
+				if c.OID == oid(0) {
+					return c.Definition(v.Snapshot, r, path), true
+				}
+			}
 		}
+	case "pg_get_serial_sequence":
+		return serialSequence(v.Snapshot, path, args)
 	case "pg_function_is_visible":
 		if p := procByOID(v.Snapshot, oid(0)); p != nil {
 			return p.visible(v.Snapshot, path), true
@@ -120,12 +134,35 @@ func Describe(v *Viewer, path []string, what string, args []types.Datum) (d type
 		if rel != nil {
 			return v.Snapshot.Find("", rel.Name, path) == rel, true
 		}
-		if rel = v.Snapshot.IndexOf(oid(0)); rel != nil {
-			return v.Snapshot.FindIndex("", rel.PrimaryKeyName, path) == rel, true
+		if x := v.Snapshot.IndexByOID(oid(0)); x != nil {
+			return v.Snapshot.FindIndex("", x.Name, path) == x, true
 		}
 		return nil, false
 	case "pg_relation_is_publishable":
 		return rel != nil && rel.Kind == Table, true
+	}
+	return nil, false
+}
+
+// serialSequence answers pg_get_serial_sequence(table, column).
+func serialSequence(s *Snapshot, path []string, args []types.Datum) (types.Datum, bool) {
+	if len(args) < 3 { // the table's OID, as the function was given it, follows
+		return nil, false
+	}
+	oid, _ := args[2].(int64)
+	column, _ := args[1].(string)
+	rel := s.ByOID(uint32(oid))
+	if rel == nil {
+		return nil, false
+	}
+	i := rel.ColumnIndex(column)
+	if i < 0 {
+		return nil, false
+	}
+	for _, r := range s.Relations() {
+		if q := r.Sequence; q != nil && q.Owner == rel.OID && q.OwnerColumn == rel.Attnum(i) {
+			return fn.QuoteIdent(r.Schema) + "." + fn.QuoteIdent(r.Name), true
+		}
 	}
 	return nil, false
 }

@@ -70,7 +70,7 @@ var systemRelations = []systemRelation{
 	{"pg_catalog", "pg_tables", 'v', "schemaname name, tablename name, tableowner name, tablespace name?, hasindexes bool, hasrules bool, hastriggers bool, rowsecurity bool", func(v *Viewer, add func(row)) error {
 		for _, r := range v.Snapshot.Relations() {
 			if relkind(r) == "r" {
-				add(row{"schemaname": r.Schema, "tablename": r.Name, "tableowner": r.Owner, "hasindexes": r.PrimaryKey != nil})
+				add(row{"schemaname": r.Schema, "tablename": r.Name, "tableowner": r.Owner, "hasindexes": len(r.AllIndexes()) > 0})
 			}
 		}
 		return nil
@@ -93,8 +93,8 @@ var systemRelations = []systemRelation{
 	}, false},
 	{"pg_catalog", "pg_indexes", 'v', "schemaname name, tablename name, indexname name, tablespace name?, indexdef text", func(v *Viewer, add func(row)) error {
 		for _, r := range v.Snapshot.Relations() {
-			if r.PrimaryKey != nil {
-				add(row{"schemaname": r.Schema, "tablename": r.Name, "indexname": r.PrimaryKeyName, "indexdef": indexDef(r)})
+			for _, x := range r.AllIndexes() {
+				add(row{"schemaname": r.Schema, "tablename": r.Name, "indexname": x.Name, "indexdef": x.Definition()})
 			}
 		}
 		return nil
@@ -134,6 +134,8 @@ func relkind(r *Relation) string {
 		return "v"
 	case MatView:
 		return "m"
+	case SequenceKind:
+		return "S"
 	}
 	return string(r.SystemKind)
 }
@@ -154,15 +156,24 @@ func fillNamespace(v *Viewer, add func(row)) error {
 func fillClass(v *Viewer, add func(row)) error {
 	for _, r := range v.Snapshot.Relations() {
 		am := 2
-		if k := relkind(r); k == "v" || k == "f" {
+		if k := relkind(r); k == "v" || k == "f" || k == "S" {
 			am = 0
 		}
+		persistence, all, checks := "p", r.AllIndexes(), 0
+		if r.Temp {
+			persistence = "t"
+		}
+		for _, c := range r.Constraints {
+			if c.Kind == CheckConstraint {
+				checks++
+			}
+		}
 		add(row{"oid": r.OID, "relname": r.Name, "relnamespace": nsOID(v, r), "reltype": r.TypeOID, "relowner": OwnerOID, "relam": am,
-			"reltuples": -1, "relhasindex": r.PrimaryKey != nil, "relpersistence": "p", "relkind": relkind(r), "relnatts": len(r.Columns),
+			"reltuples": -1, "relhasindex": len(all) > 0, "relpersistence": persistence, "relkind": relkind(r), "relnatts": int(r.NextNum()) - 1, "relchecks": checks,
 			"relispopulated": true, "relreplident": "d"})
-		if r.PrimaryKey != nil {
-			add(row{"oid": r.PrimaryKeyOID, "relname": r.PrimaryKeyName, "relnamespace": nsOID(v, r), "relowner": OwnerOID, "relam": 403,
-				"relpersistence": "p", "relkind": "i", "relnatts": len(r.PrimaryKey), "relispopulated": true, "relreplident": "n"})
+		for _, x := range all {
+			add(row{"oid": x.OID, "relname": x.Name, "relnamespace": nsOID(v, r), "relowner": OwnerOID, "relam": amOID(x.Method),
+				"relpersistence": persistence, "relkind": "i", "relnatts": len(x.Columns), "relispopulated": true, "relreplident": "n"})
 		}
 	}
 	return nil
@@ -192,14 +203,21 @@ func fillAttribute(v *Viewer, add func(row)) error {
 		if c.Generated != "" {
 			gen = "s"
 		}
-		r := row{"attrelid": rel, "attname": c.Name, "atttypid": c.Type.OID, "attstattarget": -1, "attlen": int(in.Len), "attnum": num,
+		identity := ""
+		if c.Identity != "" && !key {
+			identity = map[string]string{"always": "a", "by default": "d"}[c.Identity]
+		}
+		x := row{"attrelid": rel, "attname": c.Name, "atttypid": c.Type.OID, "attstattarget": -1, "attlen": int(in.Len), "attnum": num,
 			"attndims": ndims, "attcacheoff": -1, "atttypmod": int(c.Type.Mod), "attbyval": in.ByVal, "attalign": string(in.Align), "attstorage": storageOf(in),
-			"attnotnull": c.NotNull && !key, "atthasdef": (c.Default != "" || c.Generated != "") && !key, "attgenerated": gen, "attislocal": true,
+			"attnotnull": c.NotNull && !key, "atthasdef": (v.Snapshot.DefaultText(c, nil) != "" || c.Generated != "") && !key, "attidentity": identity, "attgenerated": gen, "attislocal": true,
 			"attcollation": collationOf(c.Type)}
 		if watermark != "" {
-			r["attfdwoptions"] = []string{"watermark=" + watermark}
+			x["attfdwoptions"] = []string{"watermark=" + watermark}
 		}
-		add(r)
+		if c.Domain != 0 {
+			x["atttypid"] = c.Domain
+		}
+		add(x)
 	}
 	for _, r := range v.Snapshot.Relations() {
 		for i := range r.Columns {
@@ -209,10 +227,16 @@ func fillAttribute(v *Viewer, add func(row)) error {
 					watermark = fn.QuoteIdent(r.Columns[i].Name)
 				}
 			}
-			one(r.OID, i+1, &r.Columns[i], false, watermark)
+			one(r.OID, int(r.Attnum(i)), &r.Columns[i], false, watermark)
 		}
-		for i, c := range r.PrimaryKey {
-			one(r.PrimaryKeyOID, i+1, &r.Columns[c], true, "")
+		for _, x := range r.AllIndexes() {
+			for i, c := range x.Columns {
+				col := Column{Name: "expr", Type: types.Text}
+				if c >= 0 {
+					col = r.Columns[c]
+				}
+				one(x.OID, i+1, &col, true, "")
+			}
 		}
 	}
 	return nil
@@ -262,40 +286,60 @@ func storageOf(in *types.Info) string {
 
 func fillAttrdef(v *Viewer, add func(row)) error {
 	for _, r := range v.Snapshot.Relations() {
-		for i, c := range r.Columns {
-			text := defaultText(&c)
-			if c.Generated != "" {
-				text = c.Generated
+		for i := range r.Columns {
+			text := v.Snapshot.DefaultText(&r.Columns[i], v.Path)
+			if g := r.Columns[i].Generated; g != "" {
+				text = g
 			}
 			if text != "" {
-				add(row{"oid": r.OID*64 + uint32(i), "adrelid": r.OID, "adnum": i + 1, "adbin": text})
+				add(row{"oid": r.OID*64 + uint32(i), "adrelid": r.OID, "adnum": int(r.Attnum(i)), "adbin": text})
 			}
 		}
 	}
 	return nil
 }
 
-func oneBased(cols []int) []int {
-	out := make([]int, len(cols))
-	for i, c := range cols {
-		out[i] = c + 1
+func amOID(method string) int {
+	switch method {
+	case "hash":
+		return 405
+	case "gist":
+		return 783
+	case "gin":
+		return 2742
+	case "spgist":
+		return 4000
+	case "brin":
+		return 3580
+	}
+	return 403
+}
+
+func ints(nums []int16) []int {
+	out := make([]int, len(nums))
+	for i, n := range nums {
+		out[i] = int(n)
 	}
 	return out
 }
 
 func fillIndex(v *Viewer, add func(row)) error {
 	for _, r := range v.Snapshot.Relations() {
-		if r.PrimaryKey == nil {
-			continue
+		for _, x := range r.AllIndexes() {
+			zeros, colls, key := make([]int, len(x.Columns)), make([]int, len(x.Columns)), make([]int, len(x.Columns))
+			for i, c := range x.Columns {
+				if c >= 0 {
+					colls[i], key[i] = collationOf(r.Columns[c].Type), int(r.Attnum(c))
+				}
+			}
+			y := row{"indexrelid": x.OID, "indrelid": r.OID, "indnatts": len(key), "indnkeyatts": len(key), "indisunique": x.Unique,
+				"indisprimary": x.Primary, "indimmediate": true, "indisvalid": true, "indisready": true, "indislive": true,
+				"indkey": key, "indcollation": colls, "indclass": zeros, "indoption": zeros}
+			if x.Where != "" {
+				y["indpred"] = x.Where
+			}
+			add(y)
 		}
-		zeros := make([]int, len(r.PrimaryKey))
-		colls := make([]int, len(r.PrimaryKey))
-		for i, c := range r.PrimaryKey {
-			colls[i] = collationOf(r.Columns[c].Type)
-		}
-		add(row{"indexrelid": r.PrimaryKeyOID, "indrelid": r.OID, "indnatts": len(r.PrimaryKey), "indnkeyatts": len(r.PrimaryKey), "indisunique": true,
-			"indisprimary": true, "indimmediate": true, "indisvalid": true, "indisready": true, "indislive": true,
-			"indkey": oneBased(r.PrimaryKey), "indcollation": colls, "indclass": zeros, "indoption": zeros})
 	}
 	return nil
 }
@@ -303,9 +347,28 @@ func fillIndex(v *Viewer, add func(row)) error {
 func fillConstraint(v *Viewer, add func(row)) error {
 	for _, r := range v.Snapshot.Relations() {
 		if r.PrimaryKey != nil {
-			add(row{"oid": r.PrimaryKeyOID, "conname": r.PrimaryKeyName, "connamespace": nsOID(v, r), "contype": "p", "convalidated": true,
+			add(row{"oid": r.PrimaryKeyConOID(), "conname": r.PrimaryKeyName, "connamespace": nsOID(v, r), "contype": "p", "convalidated": true,
 				"conrelid": r.OID, "conindid": r.PrimaryKeyOID, "confupdtype": " ", "confdeltype": " ", "confmatchtype": " ", "conislocal": true,
-				"connoinherit": true, "conkey": oneBased(r.PrimaryKey)})
+				"connoinherit": true, "conkey": ints(r.Attnums(r.PrimaryKey))})
+		}
+		for _, c := range r.Constraints {
+			x := row{"oid": c.OID, "conname": c.Name, "connamespace": nsOID(v, r), "contype": string(c.Kind), "convalidated": !c.NotValid,
+				"condeferrable": c.Deferrable, "condeferred": c.Deferred, "conrelid": r.OID, "conindid": c.IndexOID,
+				"confupdtype": " ", "confdeltype": " ", "confmatchtype": " ", "conislocal": true, "connoinherit": c.Kind != CheckConstraint}
+			if len(c.Columns) > 0 {
+				x["conkey"] = ints(c.Columns)
+			}
+			switch c.Kind {
+			case ForeignConstraint:
+				x["confrelid"], x["confkey"] = c.Ref, ints(c.RefColumns)
+				x["confupdtype"], x["confdeltype"], x["confmatchtype"] = string(c.OnUpdate), string(c.OnDelete), string(c.Match)
+				if ref := v.Snapshot.ByOID(c.Ref); ref != nil {
+					x["conindid"] = ref.keyIndex(c.RefColumns)
+				}
+			case CheckConstraint:
+				x["conbin"] = c.Expr
+			}
+			add(x)
 		}
 	}
 	return nil
@@ -318,8 +381,32 @@ func fillDescription(v *Viewer, add func(row)) error {
 		}
 		for i, c := range r.Columns {
 			if c.Comment != "" {
-				add(row{"objoid": r.OID, "classoid": knownOIDs["pg_class"], "objsubid": i + 1, "description": c.Comment})
+				add(row{"objoid": r.OID, "classoid": knownOIDs["pg_class"], "objsubid": int(r.Attnum(i)), "description": c.Comment})
 			}
+		}
+		constraint := func(oid uint32, text string) {
+			if text != "" {
+				add(row{"objoid": oid, "classoid": knownOIDs["pg_constraint"], "description": text})
+			}
+		}
+		constraint(r.PrimaryKeyConOID(), r.KeyComment)
+		for _, c := range r.Constraints {
+			constraint(c.OID, c.Comment)
+		}
+		for _, x := range r.AllIndexes() {
+			if x.Comment != "" {
+				add(row{"objoid": x.OID, "classoid": knownOIDs["pg_class"], "description": x.Comment})
+			}
+		}
+	}
+	for _, f := range v.Snapshot.Functions() {
+		if f.Comment != "" {
+			add(row{"objoid": f.OID, "classoid": knownOIDs["pg_proc"], "description": f.Comment})
+		}
+	}
+	for _, n := range v.Snapshot.Schemas() {
+		if oid, _ := v.Snapshot.SchemaOID(n); v.Snapshot.Comment(oid) != "" {
+			add(row{"objoid": oid, "classoid": knownOIDs["pg_namespace"], "description": v.Snapshot.Comment(oid)})
 		}
 	}
 	return nil

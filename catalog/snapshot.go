@@ -13,10 +13,14 @@ type Snapshot struct {
 	relations map[string]map[string]*Relation // schema, name
 	byOID     map[uint32]*Relation
 	functions map[uint32]*Function
+	types     map[uint32]*Type
+	comments  map[uint32]string // of schemas and types
 
 	derived sync.Once // of the maps above, made when first asked for
 	sorted  []*Relation
-	indexes map[uint32]*Relation
+	indexes map[uint32]*IndexInfo
+	// referring lists, for a table, the tables with foreign keys to it.
+	referring map[uint32][]*Relation
 }
 
 // The schemas that exist in every snapshot, with PostgreSQL's OIDs where it has them.
@@ -53,6 +57,7 @@ func (s *Snapshot) put(r *Relation) {
 
 func (s *Snapshot) clone() *Snapshot {
 	c := &Snapshot{Version: s.Version + 1, schemas: maps.Clone(s.schemas), byOID: maps.Clone(s.byOID), functions: maps.Clone(s.functions),
+		types: s.types, comments: s.comments,
 		relations: make(map[string]map[string]*Relation, len(s.relations))}
 	for k, v := range s.relations {
 		c.relations[k] = maps.Clone(v)
@@ -63,7 +68,7 @@ func (s *Snapshot) clone() *Snapshot {
 // With gives a snapshot that also has r, in place of a relation of the same OID or name.
 func (s *Snapshot) With(r *Relation) *Snapshot {
 	c := s.clone()
-	if old := c.byOID[r.OID]; old != nil {
+	if old := c.byOID[r.OID]; old != nil && c.relations[old.Schema][old.Name] == old {
 		delete(c.relations[old.Schema], old.Name)
 	}
 	c.put(r)
@@ -75,7 +80,9 @@ func (s *Snapshot) Without(oids ...uint32) *Snapshot {
 	c := s.clone()
 	for _, oid := range oids {
 		if r := c.byOID[oid]; r != nil {
-			delete(c.relations[r.Schema], r.Name)
+			if c.relations[r.Schema][r.Name] == r {
+				delete(c.relations[r.Schema], r.Name)
+			}
 			delete(c.byOID, oid)
 		}
 	}
@@ -101,6 +108,25 @@ func (s *Snapshot) SchemaOID(name string) (uint32, bool) {
 	oid, ok := s.schemas[name]
 	return oid, ok
 }
+
+// WithComment gives a snapshot in which the schema or type oid has a comment; "" takes it away.
+func (s *Snapshot) WithComment(oid uint32, text string) *Snapshot {
+	c := s.clone()
+	c.comments = maps.Clone(s.comments)
+	if c.comments == nil {
+		c.comments = map[uint32]string{}
+	}
+	if c.comments[oid] = text; text == "" {
+		delete(c.comments, oid)
+	}
+	return c
+}
+
+// Comment gives the comment on a schema or type, "" if there is none.
+func (s *Snapshot) Comment(oid uint32) string { return s.comments[oid] }
+
+// Comments gives the comments on schemas and types by OID. The map must not be changed.
+func (s *Snapshot) Comments() map[uint32]string { return s.comments }
 
 // Schemas gives the names of all schemas, sorted.
 func (s *Snapshot) Schemas() []string { return slices.Sorted(maps.Keys(s.schemas)) }
@@ -134,10 +160,16 @@ func (s *Snapshot) derive() {
 	s.derived.Do(func() {
 		s.sorted = slices.Collect(maps.Values(s.byOID))
 		slices.SortFunc(s.sorted, func(a, b *Relation) int { return int(a.OID) - int(b.OID) })
-		s.indexes = map[uint32]*Relation{}
+		s.indexes, s.referring = map[uint32]*IndexInfo{}, map[uint32][]*Relation{}
 		for _, r := range s.sorted {
-			if r.PrimaryKey != nil {
-				s.indexes[r.PrimaryKeyOID] = r
+			all := r.AllIndexes()
+			for i := range all {
+				s.indexes[all[i].OID] = &all[i]
+			}
+			for _, c := range r.Constraints {
+				if c.Kind == ForeignConstraint && !slices.Contains(s.referring[c.Ref], r) {
+					s.referring[c.Ref] = append(s.referring[c.Ref], r)
+				}
 			}
 		}
 	})
@@ -147,32 +179,6 @@ func (s *Snapshot) derive() {
 func (s *Snapshot) Relations() []*Relation {
 	s.derive()
 	return s.sorted
-}
-
-// IndexOf gives the relation whose primary key's index has the OID; nil if there is none.
-func (s *Snapshot) IndexOf(oid uint32) *Relation {
-	s.derive()
-	return s.indexes[oid]
-}
-
-// FindIndex looks the index of a primary key up by its name, in schema if it is given, else along the search path, and
-// gives its relation. A relation of the same name earlier in the path hides the index: then, too, the answer is nil.
-func (s *Snapshot) FindIndex(schema, name string, path []string) *Relation {
-	if schema != "" {
-		path = []string{schema}
-	}
-	s.derive()
-	for _, p := range path {
-		if s.Get(p, name) != nil {
-			return nil
-		}
-		for _, r := range s.indexes {
-			if r.Schema == p && r.PrimaryKeyName == name {
-				return r
-			}
-		}
-	}
-	return nil
 }
 
 // Feeds reports whether what is put into relation oid gets into one of the relations reads: they are the relation itself, or

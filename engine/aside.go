@@ -127,7 +127,7 @@ func (e *Engine) insertAside(r asideRows) error {
 			e.cut.RLock()
 			held := e.relations[r.rel.OID]
 			e.cut.RUnlock()
-			tt.work, tt.version = held.table.Clone(), held.version
+			tt.work, tt.version, tt.indexes = held.table.Clone(), held.version, cloneIndexes(held.indexes)
 			if err := tt.apply(changes); err != nil {
 				return nil, err
 			}

@@ -19,6 +19,7 @@ const stepBudget = 4 * time.Millisecond
 type commit struct {
 	writes []tableWrite
 	ddl    func() // applied to the published state inside the cut, may be nil
+	layout func() // runs when the commit's step begins, ahead of the jobs, may be nil
 	done   chan error
 	// alone says that whoever waits does not wait for what views put aside because of it: a commit of the catalog, whose
 	// maker holds Engine.write, or of rows put aside.
@@ -33,6 +34,10 @@ type tableWrite struct {
 	oid     uint32
 	changes []*vec.Batch // owned by the commit
 	after   *state.TableSnapshot
+	// made is a table that comes into being with the commit. whole says that after is all new to the log: its columns are. temp
+	// says that the rows are not kept.
+	made        *relation
+	whole, temp bool
 }
 
 // coordinator numbers epochs. Each step takes one commit (so that every
@@ -111,6 +116,9 @@ func (c *coordinator) stepOnce(ctx context.Context) time.Duration {
 	k := c.take()
 	deltas := map[uint32][]*vec.Batch{}
 	if k != nil {
+		if k.layout != nil {
+			k.layout()
+		}
 		for _, w := range k.writes {
 			deltas[w.oid] = append(deltas[w.oid], w.changes...)
 		}

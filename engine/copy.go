@@ -514,7 +514,7 @@ func (c *CopyIn) drop() {
 func (s *Session) parseInput(t types.T, text string) (types.Datum, error) {
 	switch t.OID {
 	case types.OIDRegclass, types.OIDRegtype, types.OIDRegproc, types.OIDRegnamespace, types.OIDRegrole:
-		info := &sessionInfo{s: s, cat: s.e.Catalog()}
+		info := &sessionInfo{s: s, cat: s.catalog()}
 		oid, err := info.RegLookup(t, text)
 		return int64(oid), err
 	}

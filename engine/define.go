@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -14,11 +13,50 @@ import (
 	"streamsql/state"
 )
 
-// define executes the statements that change the catalog and gives their command tag.
+// define executes the statements that change the catalog and gives their command tag: within the session's transaction, or
+// one of their own.
 func (s *Session) define(ctx context.Context, p Parsed) (tag string, err error) {
-	if s.tx != nil && s.tx.explicit {
-		s.warning(pgerr.ActiveSQLTransaction, "%s takes effect at once and is not undone by ROLLBACK", statementName(p.Stmt))
+	if s.startsJob(p.Stmt) && (s.tx == nil || !s.tx.explicit) {
+		// What is filled or runs on begins with what is committed.
+		if s.tx != nil {
+			if err := s.commit(ctx); err != nil {
+				return "", err
+			}
+			defer s.BeginImplicit()
+		}
+		return s.defineIn(ctx, p)
 	}
+	own := s.tx == nil
+	if own {
+		s.tx = s.newTx(false)
+	}
+	before := s.markTx()
+	if tag, err = s.defineIn(ctx, p); err != nil {
+		if own {
+			s.rollback()
+		} else {
+			s.resetTx(before)
+		}
+		return "", err
+	}
+	if own {
+		return tag, s.commit(ctx)
+	}
+	return tag, nil
+}
+
+// startsJob tells the statements whose objects run on.
+func (s *Session) startsJob(x ast.Stmt) bool {
+	switch x := x.(type) {
+	case *ast.CreateView:
+		return x.Materialized
+	case *ast.CreateSink:
+		return true
+	}
+	return false
+}
+
+func (s *Session) defineIn(ctx context.Context, p Parsed) (tag string, err error) {
 	tag = statementName(p.Stmt)
 	switch x := p.Stmt.(type) {
 	case *ast.CreateTable:
@@ -26,13 +64,15 @@ func (s *Session) define(ctx context.Context, p Parsed) (tag string, err error) 
 	case *ast.CreateView:
 		return s.createView(ctx, x)
 	case *ast.CreateSchema:
-		return tag, s.createSchema(x)
+		return tag, s.createSchema(ctx, x)
 	case *ast.CreateIndex:
-		_, err := s.lookup(x.Table, catalog.Table, catalog.MatView)
-		if err == nil {
-			s.notice(pgerr.New(pgerr.SuccessfulCompletion, "indexes are not needed: CREATE INDEX has no effect"))
-		}
-		return tag, err
+		return tag, s.createIndex(x)
+	case *ast.CreateSequence:
+		return tag, s.createSequence(ctx, x)
+	case *ast.CreateEnum:
+		return tag, s.createEnum(x)
+	case *ast.CreateDomain:
+		return tag, s.createDomain(x)
 	case *ast.Drop:
 		return tag, s.drop(x)
 	case *ast.Comment:
@@ -43,15 +83,14 @@ func (s *Session) define(ctx context.Context, p Parsed) (tag string, err error) 
 		_, err := s.lookup(x.Name, catalog.MatView)
 		return tag, err
 	case *ast.Alter:
-		if x.Action == "owner to" {
-			return tag, nil
-		}
-		return "", pgerr.New(pgerr.FeatureNotSupported, "ALTER %s ... %s is not supported", strings.ToUpper(x.Kind), strings.ToUpper(x.Action)).
-			WithHint("Drop the relation and create it anew.").At(x.Pos)
+		return tag, s.alter(ctx, x)
 	case *ast.Grant:
 		s.warning(pgerr.FeatureNotSupported, "privileges are not enforced: every user may do everything")
 		return tag, nil
 	case *ast.CreateSink:
+		if s.tx != nil {
+			return "", pgerr.New(pgerr.ActiveSQLTransaction, "CREATE SINK cannot run inside a transaction block")
+		}
 		return s.createSink(ctx, x)
 	case *ast.CreateFunction:
 		return tag, s.createFunction(x)
@@ -63,14 +102,19 @@ func (s *Session) define(ctx context.Context, p Parsed) (tag string, err error) 
 
 // qualify gives the schema and name under which a relation is created.
 func (s *Session) qualify(n ast.Name) (schema, name string, err error) {
-	cat := s.e.Catalog()
+	cat := s.catalog()
 	schema, name = n.Schema(), n.Base()
 	if schema == "" {
 		path := s.searchPath(cat)
 		if len(path) == 0 {
 			return "", "", pgerr.New(pgerr.InvalidSchemaName, "no schema has been selected to create in").At(n.Pos)
 		}
-		schema = path[0]
+		if schema = path[0]; isTempSchema(schema) { // only what is said to be temporary goes there
+			if len(path) == 1 {
+				return "", "", pgerr.New(pgerr.InvalidSchemaName, "no schema has been selected to create in").At(n.Pos)
+			}
+			schema = path[1]
+		}
 	}
 	if _, ok := cat.SchemaOID(schema); !ok {
 		return "", "", pgerr.New(pgerr.InvalidSchemaName, "schema \"%s\" does not exist", schema).At(n.Pos)
@@ -84,7 +128,7 @@ func (s *Session) qualify(n ast.Name) (schema, name string, err error) {
 
 // taken reports that a name is in use: an error, or with IF NOT EXISTS a notice.
 func (s *Session) taken(schema, name string, ifNotExists bool, pos int) (bool, error) {
-	if s.e.Catalog().Get(schema, name) == nil {
+	if cat := s.catalog(); cat.Get(schema, name) == nil && cat.FindIndex(schema, name, nil) == nil {
 		return false, nil
 	}
 	if ifNotExists {
@@ -96,8 +140,12 @@ func (s *Session) taken(schema, name string, ifNotExists bool, pos int) (bool, e
 
 // lookup finds a relation that must exist and be of one of the kinds (any, if none are given).
 func (s *Session) lookup(n ast.Name, kinds ...catalog.RelKind) (*catalog.Relation, error) {
-	cat := s.e.Catalog()
-	r := cat.Find(n.Schema(), n.Base(), s.searchPath(cat))
+	cat := s.catalog()
+	schema := n.Schema()
+	if schema == "pg_temp" {
+		schema = s.tempName()
+	}
+	r := cat.Find(schema, n.Base(), s.searchPath(cat))
 	if r == nil {
 		return nil, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", n.String()).At(n.Pos)
 	}
@@ -105,61 +153,6 @@ func (s *Session) lookup(n ast.Name, kinds ...catalog.RelKind) (*catalog.Relatio
 		return nil, pgerr.New(pgerr.WrongObjectType, "\"%s\" is not a %s", r.Name, kinds[0]).At(n.Pos)
 	}
 	return r, nil
-}
-
-// createTable executes CREATE TABLE and CREATE SOURCE.
-func (s *Session) createTable(ctx context.Context, x *ast.CreateTable) (string, error) {
-	tag := statementName(x)
-	schema, name, err := s.qualify(x.Name)
-	if err != nil {
-		return "", err
-	}
-	if skip, err := s.taken(schema, name, x.IfNotExists, x.Name.Pos); skip || err != nil {
-		return tag, err
-	}
-	if x.As != nil {
-		return s.createTableAs(ctx, x, schema, name)
-	}
-	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.Table, AppendOnly: x.AppendOnly, Owner: s.user}
-	if x.Source {
-		rel.Kind = catalog.Source
-	}
-	if err := s.setOptions(ctx, rel, x); err != nil {
-		return "", err
-	}
-	if err := s.setColumns(rel, x); err != nil {
-		return "", err
-	}
-	if err := s.setWatermark(rel, x.Watermark); err != nil {
-		return "", err
-	}
-	if name, ok := rel.Option("connector"); ok {
-		c := s.e.connectors[name]
-		if err := c.Check(s.e.connectorConfig(rel, s.vars.env, s.e.alloc, nil)); err != nil {
-			return "", optionError(err, x)
-		}
-		rel.Bounded = c.Bounded(optionMap(rel))
-	}
-	if err := s.makeAside(rel, x); err != nil {
-		return "", err
-	}
-	s.e.write.Lock()
-	defer s.e.write.Unlock()
-	if skip, err := s.taken(schema, name, x.IfNotExists, x.Name.Pos); skip || err != nil {
-		return tag, err
-	}
-	r := s.e.register(rel)
-	err = s.e.changeCatalog(&catalogChange{Put: []*catalog.Relation{rel}}, func() {
-		if r != nil {
-			s.e.addRelation(r)
-		}
-	})
-	if err == nil && rel.Kind == catalog.Table {
-		if _, ok := rel.Option("connector"); ok {
-			s.e.startIngest(rel)
-		}
-	}
-	return tag, err
 }
 
 // makeAside makes the tables that the options late and bad_data of a relation name, or checks that they fit.
@@ -189,23 +182,45 @@ func (s *Session) makeAside(rel *catalog.Relation, x *ast.CreateTable) error {
 
 // register gives a relation its OIDs, and a table its storage. The caller holds e.write.
 func (e *Engine) register(rel *catalog.Relation) *relation {
-	rel.OID = e.newOIDs(3)
+	rel.OID = e.newOIDs(2)
 	rel.TypeOID = rel.OID + 1
-	if rel.PrimaryKey != nil {
-		rel.PrimaryKeyOID = rel.OID + 2
-		if rel.PrimaryKeyName == "" {
-			rel.PrimaryKeyName = rel.Name + "_pkey"
-		}
-	}
+	e.registerParts(rel)
 	if rel.Kind != catalog.Table && rel.Kind != catalog.MatView {
 		return nil
 	}
 	return newRelation(rel)
 }
 
+// registerParts gives OIDs, and the primary key a name, to what of a relation has none. The caller holds e.write.
+func (e *Engine) registerParts(rel *catalog.Relation) {
+	if rel.PrimaryKey != nil && rel.PrimaryKeyOID == 0 {
+		rel.PrimaryKeyOID = e.newOIDs(2)
+		rel.PrimaryKeyCon = rel.PrimaryKeyOID + 1
+		if rel.PrimaryKeyName == "" {
+			rel.PrimaryKeyName = freeName(rel.Name, "", "pkey", relationTaken(e.Catalog(), rel.Schema))
+		}
+	}
+	for _, c := range rel.Constraints {
+		if c.OID == 0 {
+			c.OID = e.newOIDs(1)
+		}
+		if c.Kind == catalog.UniqueConstraint && c.IndexOID == 0 {
+			c.IndexOID = e.newOIDs(1)
+		}
+		if c.Kind == catalog.ForeignConstraint && c.Ref == 0 {
+			c.Ref = rel.OID
+		}
+	}
+	for _, x := range rel.Indexes {
+		if x.OID == 0 {
+			x.OID = e.newOIDs(1)
+		}
+	}
+}
+
 // newRelation makes the empty storage of a table or materialized view.
 func newRelation(rel *catalog.Relation) *relation {
-	r := &relation{rel: rel, table: state.NewTable(rel.Fields(), rel.PrimaryKey)}
+	r := &relation{rel: rel, table: state.NewTable(rel.Fields(), rel.PrimaryKey), indexes: newIndexes(rel)}
 	r.table.SetName(rel.Name)
 	r.published = r.table.Snapshot()
 	return r
@@ -322,72 +337,10 @@ func (s *Session) setOptions(ctx context.Context, rel *catalog.Relation, x *ast.
 	return nil
 }
 
-// setColumns resolves the columns and the primary key.
-func (s *Session) setColumns(rel *catalog.Relation, x *ast.CreateTable) error {
-	cat := s.e.Catalog()
-	for _, d := range x.Columns {
-		if rel.ColumnIndex(d.Name) >= 0 {
-			return pgerr.New(pgerr.DuplicateColumn, "column \"%s\" specified more than once", d.Name).At(d.Pos)
-		}
-		if d.Identity != "" || strings.HasSuffix(d.Type.Name.Base(), "serial") {
-			return pgerr.New(pgerr.FeatureNotSupported, "identity and serial columns are not supported yet").
-				WithHint("Give the values yourself, or use DEFAULT gen_random_uuid().").At(d.Pos)
-		}
-		if d.Check != nil || d.References != nil || d.Unique {
-			return pgerr.New(pgerr.FeatureNotSupported, "only NOT NULL and PRIMARY KEY constraints are supported").At(d.Pos)
-		}
-		t, err := planner.ResolveType(d.Type, cat)
-		if err != nil {
-			return err
-		}
-		if t.IsPseudo() {
-			return pgerr.New(pgerr.InvalidTableDefinition, "column \"%s\" has pseudo-type %s", d.Name, t).At(d.Pos)
-		}
-		rel.Columns = append(rel.Columns, catalog.Column{Name: d.Name, Type: t, NotNull: d.NotNull || d.PrimaryKey,
-			Default: d.DefaultText, Generated: d.GeneratedText})
-		if d.PrimaryKey {
-			if rel.PrimaryKey != nil {
-				return multipleKeys(rel, d.Pos)
-			}
-			rel.PrimaryKey = []int{len(rel.Columns) - 1}
-		}
-	}
-	for _, c := range x.Constraints {
-		if c.Kind != "primary key" {
-			return pgerr.New(pgerr.FeatureNotSupported, "only NOT NULL and PRIMARY KEY constraints are supported").At(c.Pos)
-		}
-		if rel.PrimaryKey != nil {
-			return multipleKeys(rel, c.Pos)
-		}
-		rel.PrimaryKeyName = c.Name
-		for _, n := range c.Columns {
-			i := rel.ColumnIndex(n)
-			if i < 0 {
-				return pgerr.New(pgerr.UndefinedColumn, "column \"%s\" named in key does not exist", n).At(c.Pos)
-			}
-			rel.Columns[i].NotNull = true
-			rel.PrimaryKey = append(rel.PrimaryKey, i)
-		}
-	}
-	fields := rel.Fields().Fields
-	for i, d := range x.Columns {
-		if d.Default != nil {
-			if _, err := planner.BindScalar(d.Default, nil, rel.Columns[i].Type, s.columnOptions(rel)); err != nil {
-				return err
-			}
-		}
-		if d.Generated != nil {
-			if _, err := planner.BindScalar(d.Generated, fields, rel.Columns[i].Type, s.columnOptions(rel)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // columnOptions are for the expressions of a relation's columns, which depends on the functions that they call.
 func (s *Session) columnOptions(rel *catalog.Relation) *planner.Options {
 	o := s.planOptions(nil, "")
+	o.Table = rel.Name
 	o.Called = func(oid uint32) {
 		if !slices.Contains(rel.Calls, oid) {
 			rel.Calls = append(rel.Calls, oid)
@@ -427,110 +380,8 @@ func (s *Session) setWatermark(rel *catalog.Relation, w *ast.Watermark) error {
 	return nil
 }
 
-// createTableAs executes CREATE TABLE .. AS.
-func (s *Session) createTableAs(ctx context.Context, x *ast.CreateTable, schema, name string) (string, error) {
-	q, err := planner.PlanQuery(x.As, s.planOptions(nil, ""))
-	if err != nil {
-		return "", err
-	}
-	if q.Continuous {
-		return "", pgerr.New(pgerr.FeatureNotSupported, "CREATE TABLE AS needs a query that ends").
-			WithHint("Use CREATE MATERIALIZED VIEW to keep the result of a continuous query.").At(x.As.Emit.Pos)
-	}
-	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.Table, Owner: s.user}
-	if err := setResultColumns(rel, q, x.Names); err != nil {
-		return "", err
-	}
-	p := s.bindQuery(ctx, q, nil, nil)
-	defer p.Close()
-	bs, err := drainPortal(ctx, p)
-	if err != nil {
-		return "", err
-	}
-	if x.WithNoData {
-		releaseAll(bs)
-		bs = nil
-	}
-	s.e.write.Lock()
-	defer s.e.write.Unlock()
-	if skip, err := s.taken(schema, name, x.IfNotExists, x.Name.Pos); skip || err != nil {
-		releaseAll(bs)
-		return "CREATE TABLE", err
-	}
-	defer releaseAll(bs)
-	r := s.e.register(rel)
-	rows := 0
-	for _, b := range bs {
-		rows += b.N
-		if err := r.table.Apply(b); err != nil {
-			return "", err
-		}
-	}
-	r.published = r.table.Snapshot()
-	err = s.e.changeCatalog(&catalogChange{Put: []*catalog.Relation{rel}}, func() { s.e.addRelation(r) })
-	if err == nil {
-		err = s.e.logRows([]tableWrite{{oid: rel.OID, changes: bs, after: r.published}})
-	}
-	return fmt.Sprintf("SELECT %d", rows), err
-}
-
 // longFill is how long the filling of a view takes before its end is worth a notice, in microseconds.
 const longFill = 1e6
-
-func (s *Session) createSchema(x *ast.CreateSchema) error {
-	s.e.write.Lock()
-	defer s.e.write.Unlock()
-	if _, ok := s.e.Catalog().SchemaOID(x.Name); ok {
-		if x.IfNotExists {
-			s.notice(pgerr.New(pgerr.DuplicateSchema, "schema \"%s\" already exists, skipping", x.Name))
-			return nil
-		}
-		return pgerr.New(pgerr.DuplicateSchema, "schema \"%s\" already exists", x.Name).At(x.Pos)
-	}
-	if strings.HasPrefix(x.Name, "pg_") {
-		return pgerr.New("42939", "unacceptable schema name \"%s\"", x.Name).WithDetail("The prefix \"pg_\" is reserved for system schemas.").At(x.Pos)
-	}
-	oid := s.e.newOIDs(1)
-	return s.e.changeCatalog(&catalogChange{PutSchemas: map[string]uint32{x.Name: oid}}, nil)
-}
-
-// comment executes COMMENT ON.
-func (s *Session) comment(x *ast.Comment) error {
-	text := ""
-	if x.Text != nil {
-		text = *x.Text
-	}
-	name, column := x.Name, ""
-	switch x.Kind {
-	case "column":
-		column = name.Base()
-		name = ast.Name{Parts: name.Parts[:len(name.Parts)-1], Pos: name.Pos}
-		if len(name.Parts) == 0 {
-			return pgerr.New(pgerr.SyntaxError, "column name must be qualified").At(x.Name.Pos)
-		}
-	case "table", "view", "materialized view", "source", "foreign table", "sink":
-	default:
-		return pgerr.New(pgerr.FeatureNotSupported, "COMMENT ON %s is not supported", strings.ToUpper(x.Kind)).At(x.Name.Pos)
-	}
-	rel, err := s.lookup(name)
-	if err != nil {
-		return err
-	}
-	c := *rel
-	if column == "" {
-		c.Comment = text
-	} else {
-		i := rel.ColumnIndex(column)
-		if i < 0 {
-			return pgerr.New(pgerr.UndefinedColumn, "column \"%s\" of relation \"%s\" does not exist", column, rel.Name).At(x.Name.Pos)
-		}
-		c.Columns = slices.Clone(rel.Columns)
-		c.Columns[i].Comment = text
-	}
-	s.e.write.Lock()
-	defer s.e.write.Unlock()
-	return s.e.changeCatalog(&catalogChange{Put: []*catalog.Relation{&c}}, nil)
-}
 
 // namesTable reports whether the value of an option is table:NAME, the name perhaps with a schema.
 func namesTable(v string) bool {

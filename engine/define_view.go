@@ -41,7 +41,7 @@ func (s *Session) createView(ctx context.Context, x *ast.CreateView) (string, er
 	if err != nil {
 		return "", err
 	}
-	old := s.e.Catalog().Get(schema, name)
+	old := s.catalog().Get(schema, name)
 	replace := x.OrReplace && old != nil
 	switch {
 	case replace && !x.Materialized && old.Kind != catalog.View:
@@ -74,7 +74,7 @@ func (s *Session) createView(ctx context.Context, x *ast.CreateView) (string, er
 	if len(q.Params) > 0 {
 		return "", pgerr.New(pgerr.UndefinedParameter, "there is no parameter $1").At(x.Name.Pos)
 	}
-	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.View, Owner: s.user, Definition: x.Text, Depends: q.Depends, Calls: q.Calls}
+	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.View, Owner: s.user, Definition: x.Text, Depends: q.Depends, Calls: q.Calls, Bound: q.Bound}
 	s.keepSettings(rel)
 	if x.Materialized {
 		rel.Kind = catalog.MatView
@@ -89,6 +89,9 @@ func (s *Session) createView(ctx context.Context, x *ast.CreateView) (string, er
 	if x.Materialized {
 		if !replace {
 			old = nil
+		}
+		if s.tx != nil {
+			return tag, s.deferMatView(x, rel, old)
 		}
 		return tag, s.createMatView(ctx, x, rel, q, old)
 	}
@@ -105,7 +108,28 @@ func (s *Session) createView(ctx context.Context, x *ast.CreateView) (string, er
 		}
 		s.e.register(rel)
 	}
-	return tag, s.e.changeCatalog(&catalogChange{Put: []*catalog.Relation{rel}}, nil)
+	s.change(&ddl{ch: &catalogChange{Put: []*catalog.Relation{rel}}})
+	return tag, nil
+}
+
+// deferMatView makes a materialized view part of the transaction: until COMMIT it is read as a view, and then filled.
+func (s *Session) deferMatView(x *ast.CreateView, rel, old *catalog.Relation) error {
+	if old != nil {
+		return pgerr.New(pgerr.ActiveSQLTransaction, "CREATE OR REPLACE MATERIALIZED VIEW cannot replace a view inside a transaction block").At(x.Name.Pos)
+	}
+	s.e.write.Lock()
+	r := s.e.register(rel)
+	s.e.write.Unlock()
+	s.change(&ddl{ch: &catalogChange{Put: []*catalog.Relation{rel}}, hidden: true, last: func(ctx context.Context) error {
+		o := s.planOptions(nil, x.Text)
+		o.Bound = rel.Bound
+		q, err := planner.PlanView(x.Query, o)
+		if err != nil {
+			return err
+		}
+		return s.fillMatView(ctx, x, rel, q, nil, r, true)
+	}})
+	return nil
 }
 
 // replaceable checks that a view may take the place of another: the old columns stay.
@@ -138,6 +162,11 @@ func (s *Session) createMatView(ctx context.Context, x *ast.CreateView, rel *cat
 		r = newRelation(rel)
 	}
 	s.e.write.Unlock()
+	return s.fillMatView(ctx, x, rel, q, old, r, false)
+}
+
+// fillMatView fills and publishes a view. logged says that the log knows it already.
+func (s *Session) fillMatView(ctx context.Context, x *ast.CreateView, rel *catalog.Relation, q *planner.Query, old *catalog.Relation, r *relation, logged bool) error {
 	if err := s.replaceableMatView(old, q, x.Name.Pos); err != nil {
 		return err
 	}
@@ -159,7 +188,7 @@ func (s *Session) createMatView(ctx context.Context, x *ast.CreateView, rel *cat
 			j.close()
 			return err
 		}
-		return s.e.publishJob(j, &catalogChange{Put: []*catalog.Relation{rel}})
+		return s.e.publishJob(j, &catalogChange{Put: []*catalog.Relation{rel}, logged: logged})
 	}
 	if err := s.replaceableMatView(old, q, x.Name.Pos); err != nil {
 		j.close()
@@ -186,7 +215,7 @@ func (s *Session) replaceableMatView(old *catalog.Relation, q *planner.Query, po
 	if old == nil {
 		return nil
 	}
-	cat := s.e.Catalog()
+	cat := s.catalog()
 	if cat.ByOID(old.OID) == nil {
 		return pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", old.Name).At(pos)
 	}
@@ -204,7 +233,7 @@ func (s *Session) replaceableMatView(old *catalog.Relation, q *planner.Query, po
 // was opened: the rows that it put aside then are still there.
 func (s *Session) startJob(ctx context.Context, r *relation, root planner.Node, again bool) (*job, error) {
 	fc := s.fnCtx(ctx)
-	j, err := s.e.newJob(ctx, r, root, fc, s.viewer(), s.searchPath(s.e.Catalog()), nil)
+	j, err := s.e.newJob(ctx, r, root, fc, s.viewer(), s.searchPath(s.catalog()), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +270,7 @@ func (e *Engine) publishJob(j *job, ch *catalogChange) (err error) {
 	if err := j.apply(); err != nil {
 		return err
 	}
-	if ch != nil {
+	if ch != nil && !ch.logged {
 		crash.At(crash.DefineFilled)
 		if err := e.logCatalog(ch); err != nil {
 			return err

@@ -2,8 +2,8 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"streamsql/catalog"
@@ -13,7 +13,6 @@ import (
 	"streamsql/internal/vec"
 	"streamsql/sql/parser/ast"
 	"streamsql/sql/planner"
-	"streamsql/state"
 )
 
 func releaseAll(bs []*vec.Batch) {
@@ -114,6 +113,14 @@ func (s *Session) executeDML(ctx context.Context, d *planner.DML, args []types.D
 
 // changeTable computes the changes of a statement and applies them to the transaction's copy of the table, all or none.
 func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.Datum) (returning []*vec.Batch, affected int64, err error) {
+	if len(d.Rel.Constraints) > 0 || s.isReferred(d.Rel) { // a foreign key may change more than this table
+		before := s.markTx()
+		defer func() {
+			if err != nil && s.tx != nil {
+				s.resetTx(before)
+			}
+		}()
+	}
 	tt, err := s.writable(d.Rel)
 	if err != nil {
 		return nil, 0, err
@@ -188,19 +195,20 @@ func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.
 			visible = append(visible, part(b, 0, vec.Insert))
 		}
 	}
-	if err = checkNotNull(d.Rel, changes); err != nil {
-		return nil, 0, err
-	}
 	if d.HasReturning {
+		if err = s.checkRows(ctx, d.Rel, changes); err != nil {
+			return nil, 0, err
+		}
 		if returning, err = s.returning(ctx, d, visible, args); err != nil {
 			return nil, 0, err
 		}
 	}
-	if err = tt.apply(changes); err != nil {
+	mine := changes
+	changes = nil
+	if err = s.applyChanges(ctx, tt, mine, d.Kind == planner.UpdateDML || d.OnConflict != nil); err != nil {
 		releaseAll(returning)
 		return nil, 0, err
 	}
-	tt.changes = append(tt.changes, changes...)
 	return returning, affected, nil
 }
 
@@ -215,42 +223,6 @@ func deletes(n int) []vec.Op {
 		ops[i] = vec.Delete
 	}
 	return ops
-}
-
-// apply puts changes into the transaction's copy, all or none.
-func (tt *txTable) apply(changes []*vec.Batch) error {
-	if tt.work == nil {
-		return nil
-	}
-	before := tt.work.Snapshot()
-	for _, b := range changes {
-		if err := tt.work.Apply(b); err != nil {
-			tt.work.Reset(before)
-			var dup *state.DuplicateKey
-			if errors.As(err, &dup) {
-				return duplicateKey(tt.rel, dup)
-			}
-			return err
-		}
-	}
-	return nil
-}
-
-// duplicateKey words 23505.
-func duplicateKey(rel *catalog.Relation, dup *state.DuplicateKey) error {
-	names := make([]string, len(rel.PrimaryKey))
-	vals := make([]string, len(rel.PrimaryKey))
-	for i, c := range rel.PrimaryKey {
-		names[i] = rel.Columns[c].Name
-		vals[i] = "null"
-		if i < len(dup.Key) && dup.Key[i] != nil {
-			vals[i] = string(types.AppendText(nil, &types.Env{}, rel.Columns[c].Type, dup.Key[i]))
-		}
-	}
-	e := pgerr.New(pgerr.UniqueViolation, "duplicate key value violates unique constraint \"%s\"", rel.PrimaryKeyName).
-		WithDetail("Key (%s)=(%s) already exists.", strings.Join(names, ", "), strings.Join(vals, ", "))
-	e.Schema, e.Table, e.Constraint = rel.Schema, rel.Name, rel.PrimaryKeyName
-	return e
 }
 
 // checkNotNull refuses NULL in columns that are NOT NULL.
@@ -354,26 +326,25 @@ func (s *Session) returning(ctx context.Context, d *planner.DML, rows []*vec.Bat
 
 // insertBatches inserts full rows of a relation, in the session's transaction or in one of its own. It takes the batches over.
 func (s *Session) insertBatches(ctx context.Context, rel *catalog.Relation, bs []*vec.Batch) error {
-	if err := checkNotNull(rel, bs); err != nil {
-		releaseAll(bs)
-		return err
-	}
 	own := s.tx == nil
 	if own {
 		s.tx = s.newTx(false)
 	}
+	before := s.markTx()
 	tt, err := s.writable(rel)
-	if err == nil {
-		err = tt.apply(bs)
-	}
 	if err != nil {
 		releaseAll(bs)
+	} else {
+		err = s.applyChanges(ctx, tt, bs, false)
+	}
+	if err != nil {
 		if own {
 			s.rollback()
+		} else {
+			s.resetTx(before)
 		}
 		return err
 	}
-	tt.changes = append(tt.changes, bs...)
 	if own {
 		return s.commit(ctx)
 	}
@@ -382,6 +353,8 @@ func (s *Session) insertBatches(ctx context.Context, rel *catalog.Relation, bs [
 
 // truncate executes TRUNCATE: every row is taken away, one by one for those who follow the table.
 func (s *Session) truncate(ctx context.Context, x *ast.Truncate) error {
+	var rels []*catalog.Relation
+	cat := s.catalog()
 	for _, n := range x.Names {
 		rel, err := s.lookup(n, catalog.Table)
 		if err != nil {
@@ -390,46 +363,44 @@ func (s *Session) truncate(ctx context.Context, x *ast.Truncate) error {
 		if rel.AppendOnly {
 			return pgerr.New(pgerr.ObjectNotInPrerequisiteState, "cannot truncate append-only table \"%s\"", rel.Name).At(n.Pos)
 		}
-		own := s.tx == nil
-		if own {
-			s.tx = s.newTx(false)
+		if !slices.Contains(rels, rel) {
+			rels = append(rels, rel)
 		}
+	}
+	for i := 0; i < len(rels); i++ {
+		from, _ := cat.Referring(rels[i].OID)
+		for _, r := range from {
+			if slices.Contains(rels, r) {
+				continue
+			}
+			if !x.Cascade {
+				return pgerr.New(pgerr.FeatureNotSupported, "cannot truncate a table referenced in a foreign key constraint").
+					WithDetail("Table \"%s\" references \"%s\".", r.Name, rels[i].Name).
+					WithHint("Truncate table \"%s\" at the same time, or use TRUNCATE ... CASCADE.", r.Name)
+			}
+			s.notice(pgerr.New(pgerr.SuccessfulCompletion, "truncate cascades to table \"%s\"", r.Name))
+			rels = append(rels, r)
+		}
+	}
+	for _, rel := range rels {
 		tt, err := s.writable(rel)
-		if err == nil {
-			all := make([]int, len(rel.Columns))
-			for i := range all {
-				all[i] = i
-			}
-			scan := tt.work.Snapshot().Scan(all)
-			b := vec.NewBuilder(s.e.alloc, rel.Fields())
-			var changes []*vec.Batch
-			for more := true; more && err == nil; {
-				more, err = scan.Next(b, vec.MaxRows)
-				if b.Len() > 0 {
-					c := b.Finish()
-					c.Ops = deletes(c.N)
-					changes = append(changes, c)
-				}
-			}
-			b.Release()
-			if err == nil {
-				err = tt.apply(changes)
-			}
-			if err == nil {
-				tt.changes = append(tt.changes, changes...)
-			} else {
-				releaseAll(changes)
-			}
-		}
 		if err != nil {
-			if own {
-				s.rollback()
-			}
 			return err
 		}
-		if own {
-			if err := s.commit(ctx); err != nil {
-				return err
+		changes, err := s.allRows(tt)
+		if err == nil {
+			err = tt.apply(changes)
+		}
+		if err != nil {
+			releaseAll(changes)
+			return err
+		}
+		tt.changes = append(tt.changes, changes...)
+		if x.Restart {
+			for _, q := range ownedSequences(cat, rel.OID, 0) {
+				if err := s.sequenceRestart(q, nil); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -2,7 +2,10 @@ package engine
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"maps"
+	"slices"
 
 	"streamsql/catalog"
 	"streamsql/exec"
@@ -24,6 +27,16 @@ type catalogChange struct {
 	// Functions are put before relations, whose definitions may call them, and dropped with them.
 	PutFunctions  []*catalog.Function `json:",omitempty"`
 	DropFunctions []uint32            `json:",omitempty"`
+	// Rewrite lists tables among Put whose rows begin anew: what the same transaction writes is all that they hold.
+	Rewrite []uint32 `json:",omitempty"`
+	// Sequences are values that sequences have reached (see sequence.logged): what they give next is beyond.
+	Sequences map[uint32]sequenceValue `json:",omitempty"`
+	// PutTypes and DropTypes are of enums and domains; types are put before the relations that use them.
+	PutTypes  []*catalog.Type `json:",omitempty"`
+	DropTypes []uint32        `json:",omitempty"`
+	logged    bool            // the log has it already
+	// Comments are of schemas and types; "" takes one away.
+	Comments map[uint32]string `json:",omitempty"`
 }
 
 func (ch *catalogChange) apply(c *catalog.Snapshot) *catalog.Snapshot {
@@ -39,11 +52,20 @@ func (ch *catalogChange) apply(c *catalog.Snapshot) *catalog.Snapshot {
 	if len(ch.DropFunctions) > 0 {
 		c = c.WithoutFunctions(ch.DropFunctions...)
 	}
+	if len(ch.DropTypes) > 0 {
+		c = c.WithoutTypes(ch.DropTypes...)
+	}
+	for _, t := range ch.PutTypes {
+		c = c.WithType(t)
+	}
 	for _, f := range ch.PutFunctions {
 		c = c.WithFunction(f)
 	}
 	for _, r := range ch.Put {
 		c = c.With(r)
+	}
+	for oid, text := range ch.Comments {
+		c = c.WithComment(oid, text)
 	}
 	return c
 }
@@ -52,6 +74,7 @@ func (ch *catalogChange) apply(c *catalog.Snapshot) *catalog.Snapshot {
 const (
 	recordCatalog = 'c' // JSON of a catalogChange
 	recordRows    = 'r' // the writes of a transaction
+	recordTx      = 't' // a transaction that also changes the catalog: the length of the JSON, the JSON, the writes
 )
 
 // changeCatalog makes a change durable, publishes it in an epoch of its own and waits for it; runtime
@@ -75,6 +98,9 @@ func (e *Engine) logCatalog(ch *catalogChange) error {
 	if e.store == nil {
 		return nil
 	}
+	if ch = ch.durable(); ch == nil {
+		return nil
+	}
 	b, err := json.Marshal(ch)
 	if err != nil {
 		return err
@@ -91,23 +117,71 @@ func (e *Engine) logCatalog(ch *catalogChange) error {
 	return nil
 }
 
-// logRows makes the writes of a transaction durable. The rows of push sources are not kept. The caller holds e.write.
-func (e *Engine) logRows(writes []tableWrite) error {
+// durable gives what of a change survives the end of the process: temporary relations do not. nil is nothing.
+func (ch *catalogChange) durable() *catalogChange {
+	out := *ch
+	out.Put = slices.DeleteFunc(slices.Clone(ch.Put), func(r *catalog.Relation) bool { return r.Temp })
+	out.PutSchemas = maps.Clone(ch.PutSchemas)
+	maps.DeleteFunc(out.PutSchemas, func(name string, _ uint32) bool { return isTempSchema(name) })
+	out.DropSchemas = slices.DeleteFunc(slices.Clone(ch.DropSchemas), isTempSchema)
+	if len(out.Put)+len(out.Drop)+len(out.PutSchemas)+len(out.DropSchemas)+len(out.PutFunctions)+len(out.DropFunctions)+
+		len(out.Sequences)+len(out.PutTypes)+len(out.DropTypes)+len(out.Comments) == 0 {
+		return nil
+	}
+	return &out
+}
+
+// logCommit makes a transaction durable: its changes of the catalog and the writes to tables, both or neither. The rows
+// of push sources and temporary tables are not kept. The caller holds e.write.
+func (e *Engine) logCommit(ch *catalogChange, writes []tableWrite) error {
 	if e.store == nil {
 		return nil
 	}
-	var w state.Writer
+	var rows []byte
 	for _, t := range writes {
-		if t.after != nil {
-			for _, b := range t.changes {
-				writeRows(&w, t.oid, b)
-			}
+		if t.after == nil || t.temp {
+			continue
 		}
+		if t.whole {
+			err := e.writeContent(t.oid, t.after, func(piece []byte) error {
+				rows = append(rows, piece...)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		var w state.Writer
+		for _, b := range t.changes {
+			writeRows(&w, t.oid, b)
+		}
+		rows = append(rows, w.Bytes()...)
 	}
-	if len(w.Bytes()) == 0 {
+	if ch != nil {
+		ch = ch.durable()
+	}
+	switch {
+	case ch != nil:
+		b, err := json.Marshal(ch)
+		if err != nil {
+			return err
+		}
+		before, after := crash.DefineBefore, crash.DefineAfter
+		if len(ch.Drop) > 0 {
+			before, after = crash.DropBefore, crash.DropAfter
+		}
+		record := binary.AppendUvarint([]byte{recordTx}, uint64(len(b)))
+		crash.At(before)
+		if err := e.store.Append(append(append(record, b...), rows...)); err != nil {
+			return err
+		}
+		crash.At(after)
+		return nil
+	case len(rows) == 0:
 		return nil
 	}
-	return e.store.Append(append([]byte{recordRows}, w.Bytes()...))
+	return e.store.Append(append([]byte{recordRows}, rows...))
 }
 
 func writeRows(w *state.Writer, oid uint32, b *vec.Batch) {
@@ -125,6 +199,16 @@ func writeRows(w *state.Writer, oid uint32, b *vec.Batch) {
 // replay applies a record of the log to the catalog and the tables, before anything runs.
 func (e *Engine) replay(record []byte) error {
 	switch record[0] {
+	case recordTx:
+		n, used := binary.Uvarint(record[1:])
+		if used <= 0 || n > uint64(len(record)-1-used) {
+			return pgerr.New(pgerr.DataCorrupted, "a record of the log cannot be read")
+		}
+		head := record[1+used : 1+used+int(n)]
+		if err := e.replay(append([]byte{recordCatalog}, head...)); err != nil {
+			return err
+		}
+		return e.replay(append([]byte{recordRows}, record[1+used+int(n):]...))
 	case recordCatalog:
 		var ch catalogChange
 		if err := json.Unmarshal(record[1:], &ch); err != nil {
@@ -133,12 +217,17 @@ func (e *Engine) replay(record []byte) error {
 		e.cat = ch.apply(e.cat)
 		for _, oid := range ch.Drop {
 			delete(e.relations, oid)
+			e.sequences.drop(oid)
 		}
 		for _, r := range ch.Put {
-			e.nextOID = max(e.nextOID, r.OID+3)
+			e.nextOID = max(e.nextOID, lastOID(r)+1)
 			switch old := e.relations[r.OID]; {
+			case old != nil && slices.Contains(ch.Rewrite, r.OID):
+				e.relations[r.OID] = newRelation(r)
 			case old != nil:
 				old.rel = r
+			case r.Kind == catalog.SequenceKind:
+				e.sequences.declare(r)
 			case r.Kind == catalog.Table || r.Kind == catalog.MatView:
 				e.relations[r.OID] = newRelation(r)
 			}
@@ -148,6 +237,13 @@ func (e *Engine) replay(record []byte) error {
 		}
 		for _, oid := range ch.PutSchemas {
 			e.nextOID = max(e.nextOID, oid+1)
+		}
+		for _, t := range ch.PutTypes {
+			t.Register()
+			e.nextOID = max(e.nextOID, t.LastOID()+1)
+		}
+		for oid, v := range ch.Sequences {
+			e.sequences.restore(oid, v)
 		}
 	case recordRows:
 		r := state.NewReader(record[1:])
@@ -204,6 +300,9 @@ func (e *Engine) recover(dir string) error {
 	}
 	live := int64(0)
 	for _, r := range e.relations {
+		if err := r.buildIndexes(e.alloc); err != nil {
+			return err
+		}
 		r.published = r.table.Snapshot()
 		live += r.table.Bytes()
 	}
@@ -215,7 +314,8 @@ func (e *Engine) recover(dir string) error {
 
 // writeAll gives the records that make the present catalog and tables.
 func (e *Engine) writeAll(add func([]byte) error) error {
-	ch := &catalogChange{PutSchemas: map[string]uint32{}, PutFunctions: e.cat.Functions()}
+	ch := &catalogChange{PutSchemas: map[string]uint32{}, PutFunctions: e.cat.Functions(), PutTypes: e.cat.Types(), Comments: e.cat.Comments(),
+		Sequences: e.sequences.values()}
 	for _, n := range e.cat.Schemas() {
 		if oid, _ := e.cat.SchemaOID(n); oid >= catalog.FirstUserOID {
 			ch.PutSchemas[n] = oid
@@ -237,24 +337,34 @@ func (e *Engine) writeAll(add func([]byte) error) error {
 		if r.rel.Kind != catalog.Table {
 			continue
 		}
-		scan := r.table.Snapshot().Scan(nil)
-		bld := vec.NewBuilder(e.alloc, r.table.Schema())
-		for more := true; more; {
-			if more, err = scan.Next(bld, vec.MaxRows); err != nil {
-				return err
-			}
-			if bld.Len() == 0 {
-				continue
-			}
-			batch := bld.Finish()
-			var w state.Writer
-			writeRows(&w, oid, batch)
-			batch.Release()
-			if err := add(append([]byte{recordRows}, w.Bytes()...)); err != nil {
-				return err
-			}
+		err := e.writeContent(oid, r.table.Snapshot(), func(rows []byte) error { return add(append([]byte{recordRows}, rows...)) })
+		if err != nil {
+			return err
 		}
-		bld.Release()
+	}
+	return nil
+}
+
+// writeContent gives the rows of a table, encoded, in pieces.
+func (e *Engine) writeContent(oid uint32, content *state.TableSnapshot, add func([]byte) error) error {
+	scan := content.Scan(nil)
+	bld := vec.NewBuilder(e.alloc, content.Schema())
+	defer bld.Release()
+	for more := true; more; {
+		var err error
+		if more, err = scan.Next(bld, vec.MaxRows); err != nil {
+			return err
+		}
+		if bld.Len() == 0 {
+			continue
+		}
+		batch := bld.Finish()
+		var w state.Writer
+		writeRows(&w, oid, batch)
+		batch.Release()
+		if err := add(w.Bytes()); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -298,6 +408,13 @@ func (e *Engine) restart(ctx context.Context) error {
 	return nil
 }
 
+// boundOptions are for the definition of a relation that is planned again: its names mean what they did.
+func boundOptions(s *Session, rel *catalog.Relation) *planner.Options {
+	o := s.planOptions(nil, rel.Definition)
+	o.Bound = rel.Bound
+	return o
+}
+
 func (s *Session) restartView(ctx context.Context, rel *catalog.Relation) (err error) {
 	defer recovered(s.e, "materialized view "+rel.Name, &err)
 	r := s.e.relations[rel.OID]
@@ -313,7 +430,7 @@ func (s *Session) restartView(ctx context.Context, rel *catalog.Relation) (err e
 	if err != nil {
 		return fail(err)
 	}
-	q, err := planner.PlanView(query, s.planOptions(nil, rel.Definition))
+	q, err := planner.PlanView(query, boundOptions(s, rel))
 	if err != nil {
 		return fail(err)
 	}

@@ -69,9 +69,10 @@ type Engine struct {
 	write   sync.Mutex
 	nextOID uint32
 
-	coord  *coordinator
-	asides *asideWriter
-	store  *state.Log // nil: everything is in memory; used under write
+	coord     *coordinator
+	asides    *asideWriter
+	sequences sequences
+	store     *state.Log // nil: everything is in memory; used under write
 
 	sessions struct {
 		sync.Mutex
@@ -97,7 +98,8 @@ type relation struct {
 	// table is the working state: of a table the newest rows, written under Engine.write;
 	// of a materialized view written by the coordinator only.
 	table   *state.Table
-	version uint64 // of a table: changes with every commit, under Engine.write
+	indexes []*tableIndex // of a table: they go with table
+	version uint64        // of a table: changes with every commit, under Engine.write
 	// published is what readers see, under Engine.cut.
 	published *state.TableSnapshot
 	born      vec.Time // when it was made, or the engine was opened

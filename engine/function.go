@@ -29,9 +29,7 @@ func (s *Session) createFunction(x *ast.CreateFunction) error {
 	if err := s.checkBody(x, f, o); err != nil {
 		return err
 	}
-	s.e.write.Lock()
-	defer s.e.write.Unlock()
-	cat := s.e.Catalog()
+	cat := s.catalog()
 	if old := sameFunction(cat, f); old != nil {
 		if !x.OrReplace {
 			return pgerr.New(pgerr.DuplicateFunction, "function \"%s\" already exists with same argument types", f.Name)
@@ -41,9 +39,12 @@ func (s *Session) createFunction(x *ast.CreateFunction) error {
 		}
 		f.OID, f.Comment = old.OID, old.Comment
 	} else {
+		s.e.write.Lock()
 		f.OID = s.e.newOIDs(1)
+		s.e.write.Unlock()
 	}
-	return s.e.changeCatalog(&catalogChange{PutFunctions: []*catalog.Function{f}}, nil)
+	s.change(&ddl{ch: &catalogChange{PutFunctions: []*catalog.Function{f}}})
+	return nil
 }
 
 func sameFunction(cat *catalog.Snapshot, f *catalog.Function) *catalog.Function {
@@ -83,7 +84,7 @@ func (s *Session) declareFunction(x *ast.CreateFunction) (*catalog.Function, err
 	if err != nil {
 		return nil, err
 	}
-	cat := s.e.Catalog()
+	cat := s.catalog()
 	f := &catalog.Function{Schema: schema, Name: name, Body: x.Body, Return: x.Return, Defaults: x.Defaults, Strict: x.Strict, Volatility: 'v',
 		Parallel: 'u', Cost: 100, Owner: s.user}
 	for i, tn := range x.ArgTypes {
@@ -204,9 +205,7 @@ func replaceableFunction(cat *catalog.Snapshot, old, f *catalog.Function) error 
 
 // dropFunctions executes DROP FUNCTION.
 func (s *Session) dropFunctions(x *ast.Drop) error {
-	s.e.write.Lock()
-	defer s.e.write.Unlock()
-	cat := s.e.Catalog()
+	cat := s.catalog()
 	var out []*catalog.Function
 	for i, n := range x.Names {
 		f, err := s.findFunction(cat, x, i, n)
@@ -217,7 +216,7 @@ func (s *Session) dropFunctions(x *ast.Drop) error {
 			out = append(out, f)
 		}
 	}
-	return s.dropAll(cat, nil, out, x.Cascade, nil)
+	return s.dropAll(cat, dropping{funcs: out}, x.Cascade)
 }
 
 // findFunction gives the function that DROP FUNCTION names, nil where IF EXISTS allows that there is none.

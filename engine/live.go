@@ -74,7 +74,7 @@ func rowJSON(b *vec.Batch, row int) string {
 
 // liveRows appends the rows of a relation about the running engine.
 func (s *Session) liveRows(relation string, b *vec.Builder) error {
-	info := &sessionInfo{s: s, cat: s.e.Catalog()}
+	info := &sessionInfo{s: s, cat: s.catalog()}
 	name := func(oid uint32) string {
 		n, ok := info.RegName(types.Regclass, oid)
 		if !ok {

@@ -38,7 +38,11 @@ type Session struct {
 	portals    map[string]*namedPortal
 	tx         *tx
 	started    vec.Time
-	query      string // what runs or ran last, for pg_stat_activity
+	// currvals are what sequences have given to the session; lastSequence is the one that gave last.
+	currvals     map[uint32]int64
+	lastSequence uint32
+	hasTemp      bool   // it has, or had, temporary relations
+	query        string // what runs or ran last, for pg_stat_activity
 }
 
 // namedPortal is an entry of the namespace that SQL cursors and protocol portals share.
@@ -99,7 +103,7 @@ func (e *Engine) NewSession(o SessionOptions) (*Session, error) {
 		s.vars.defaults[key] = v
 	}
 	s.vars.env.RegName = func(t types.T, oid uint32) (string, bool) {
-		return (&sessionInfo{s: s, cat: e.Catalog()}).RegName(t, oid)
+		return (&sessionInfo{s: s, cat: s.catalog()}).RegName(t, oid)
 	}
 	e.sessions.Lock()
 	e.sessions.nextPID++
@@ -118,6 +122,7 @@ func (s *Session) Close() {
 		s.dropPortal(name)
 	}
 	s.rollback()
+	s.dropTemp()
 	s.e.sessions.Lock()
 	delete(s.e.sessions.m, s.pid)
 	s.e.sessions.Unlock()
@@ -183,6 +188,9 @@ func (s *Session) Env() *types.Env { return &s.vars.env }
 func (s *Session) searchPath(cat *catalog.Snapshot) []string {
 	v, _ := s.vars.get("search_path")
 	var out []string
+	if _, ok := cat.SchemaOID(s.tempName()); ok && s.hasTemp {
+		out = append(out, s.tempName())
+	}
 	for _, p := range strings.Split(v, ",") {
 		p = strings.TrimSpace(p)
 		if len(p) >= 2 && p[0] == '"' && p[len(p)-1] == '"' {
@@ -190,8 +198,14 @@ func (s *Session) searchPath(cat *catalog.Snapshot) []string {
 		} else {
 			p = strings.ToLower(p)
 		}
-		if p == "$user" {
+		switch p {
+		case "$user":
 			p = s.user
+		case "pg_temp":
+			p = s.tempName()
+		}
+		if slices.Contains(out, p) {
+			continue
 		}
 		if _, ok := cat.SchemaOID(p); ok {
 			out = append(out, p)
@@ -240,7 +254,7 @@ func (s *Session) Parse(sql string) ([]Parsed, error) {
 func (s *Session) fnCtx(ctx context.Context) *fn.Ctx {
 	now := s.e.clock()
 	c := &fn.Ctx{Env: s.vars.env, Now: now, StmtNow: now, Clock: s.e.clock, Alloc: s.e.alloc,
-		Session: &sessionInfo{s: s, cat: s.e.Catalog()}}
+		Session: &sessionInfo{s: s, cat: s.catalog()}}
 	if s.tx != nil && s.tx.explicit {
 		c.Now = s.tx.started
 	}
@@ -250,7 +264,7 @@ func (s *Session) fnCtx(ctx context.Context) *fn.Ctx {
 
 // planOptions gives the options to plan a statement of the session.
 func (s *Session) planOptions(params []types.T, text string) *planner.Options {
-	cat := s.e.Catalog()
+	cat := s.catalog()
 	fc := s.fnCtx(context.Background())
 	return &planner.Options{
 		Catalog: cat, SearchPath: s.searchPath(cat), Env: &fc.Env, ParamTypes: params, Text: text,
@@ -265,7 +279,7 @@ func (s *Session) readSnapshots(oids []uint32) (map[uint32]*state.TableSnapshot,
 	snaps, epoch := s.e.snapshots(oids)
 	if s.tx != nil {
 		for oid, t := range s.tx.tables {
-			if _, ok := snaps[oid]; ok && t.work != nil {
+			if t.work != nil && slices.Contains(oids, oid) {
 				snaps[oid] = t.work.Snapshot()
 			}
 		}
@@ -331,5 +345,5 @@ func (s *Session) dropPortal(name string) {
 
 // viewer gives the session's look at the system relations.
 func (s *Session) viewer() *catalog.Viewer {
-	return &catalog.Viewer{Snapshot: s.e.Catalog(), Database: s.database, User: s.user, Live: s.liveRows}
+	return &catalog.Viewer{Snapshot: s.catalog(), Database: s.database, User: s.user, Path: s.searchPath(s.catalog()), Live: s.liveRows}
 }

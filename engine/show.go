@@ -61,7 +61,7 @@ func (s *Session) show(x *ast.Show) (Portal, error) {
 	var rows [][]string
 	switch {
 	case shownKinds[name] != nil:
-		for _, r := range s.e.Catalog().Relations() {
+		for _, r := range s.catalog().Relations() {
 			if slices.Contains(shownKinds[name], r.Kind) {
 				rows = append(rows, []string{r.Schema, r.Name, r.Kind.String()})
 			}
@@ -72,7 +72,7 @@ func (s *Session) show(x *ast.Show) (Portal, error) {
 			rows = append(rows, []string{settings[i].name, v, settings[i].desc})
 		}
 	case name == "jobs":
-		info := &sessionInfo{s: s, cat: s.e.Catalog()}
+		info := &sessionInfo{s: s, cat: s.catalog()}
 		for _, j := range s.e.jobStates() {
 			view, ok := info.RegName(types.Regclass, j.oid)
 			if !ok {
@@ -190,6 +190,14 @@ func statementName(s ast.Stmt) string {
 		return "CREATE INDEX"
 	case *ast.CreateFunction:
 		return "CREATE FUNCTION"
+	case *ast.CreateSequence:
+		return "CREATE SEQUENCE"
+	case *ast.CreateEnum:
+		return "CREATE TYPE"
+	case *ast.CreateDomain:
+		return "CREATE DOMAIN"
+	case *ast.Merge:
+		return "MERGE"
 	case *ast.CreateOther:
 		return "CREATE " + strings.ToUpper(x.Kind)
 	case *ast.Drop:

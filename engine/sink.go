@@ -51,7 +51,7 @@ func (s *Session) createSink(ctx context.Context, x *ast.CreateSink) (string, er
 	if err := setResultColumns(rel, q, nil); err != nil {
 		return "", err
 	}
-	rel.Depends, rel.Calls = q.Depends, q.Calls
+	rel.Depends, rel.Calls, rel.Bound = q.Depends, q.Calls, q.Bound
 	if target := s.sinkTarget(rel); target != nil {
 		if err := s.checkTarget(rel, q, target, x); err != nil {
 			return "", err
@@ -130,6 +130,7 @@ func (s *Session) sinkOptions(rel *catalog.Relation, x *ast.CreateSink) (connect
 // planSink plans the query of a sink, and checks that the sink takes what it gives.
 func (s *Session) planSink(rel *catalog.Relation, body *ast.Query, takes connector.Takes, pos int, text string) (*planner.Query, error) {
 	o := s.planOptions(nil, text)
+	o.Bound = rel.Bound
 	if c, _ := rel.Option("connector"); c == tableSink {
 		return planner.PlanView(body, o)
 	}
@@ -186,7 +187,7 @@ func (s *Session) sinkTarget(rel *catalog.Relation) *catalog.Relation {
 		return nil
 	}
 	v, _ := rel.Option("table")
-	cat := s.e.Catalog()
+	cat := s.catalog()
 	schema, name, ok := strings.Cut(v, ".")
 	if !ok {
 		schema, name = "", v
@@ -224,7 +225,7 @@ func (s *Session) checkTarget(rel *catalog.Relation, q *planner.Query, target *c
 			WithHint("Use EMIT ON WINDOW CLOSE over windows, or a table that is not APPEND ONLY.").At(pos)
 	}
 	// What the sink writes must not come back to it.
-	cat := s.e.Catalog()
+	cat := s.catalog()
 	seen := map[uint32]bool{}
 	for queue := slices.Clone(q.Depends); len(queue) > 0; queue = queue[1:] {
 		oid := queue[0]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"streamsql/catalog"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
@@ -21,8 +22,8 @@ type Statement struct {
 	columns  []Column
 	query    *planner.Query
 	dml      *planner.DML
-	version  uint64 // of the catalog that it was planned against
-	path     string // the search_path that it was planned with
+	cat      *catalog.Snapshot // that it was planned against
+	path     string            // the search_path that it was planned with
 	made     vec.Time
 	fromSQL  bool // by PREPARE
 }
@@ -53,7 +54,7 @@ func (s *Session) Prepare(ctx context.Context, p Parsed, paramTypes []types.T) (
 func (st *Statement) plan() error {
 	s := st.s
 	o := s.planOptions(append([]types.T(nil), st.declared...), st.parsed.Text)
-	st.version = o.Catalog.Version
+	st.cat = o.Catalog
 	st.path, _ = s.vars.get("search_path")
 	st.params = st.declared
 	st.columns = nil
@@ -150,7 +151,7 @@ func queryColumns(q *planner.Query) []Column {
 // replan plans again where the catalog or the search path has changed since; a result of another shape is an error, as in PostgreSQL.
 func (st *Statement) replan() error {
 	path, _ := st.s.vars.get("search_path")
-	if st.query == nil && st.dml == nil || st.version == st.s.e.Catalog().Version && path == st.path {
+	if st.query == nil && st.dml == nil || st.cat == st.s.catalog() && path == st.path {
 		return nil
 	}
 	before := st.columns
@@ -355,7 +356,7 @@ func (s *Session) discard(x *ast.Discard) (string, error) {
 
 // prepareSQL executes PREPARE.
 func (s *Session) prepareSQL(ctx context.Context, x *ast.Prepare, p Parsed) error {
-	cat := s.e.Catalog()
+	cat := s.catalog()
 	var ts []types.T
 	for _, tn := range x.Types {
 		t, err := planner.ResolveType(tn, cat)

@@ -60,7 +60,7 @@ func (i *sessionInfo) RegLookup(kind types.T, name string) (uint32, error) {
 			return r.OID, nil
 		}
 		if r := i.cat.FindIndex(schema, base, i.s.searchPath(i.cat)); r != nil {
-			return r.PrimaryKeyOID, nil
+			return r.OID, nil
 		}
 		return 0, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", strings.Join(parts, "."))
 	case types.OIDRegtype:
@@ -80,6 +80,12 @@ func (i *sessionInfo) RegLookup(kind types.T, name string) (uint32, error) {
 				ty, _ = ty.ArrayOf()
 			}
 			return ty.OID, nil
+		}
+		if u := i.cat.FindType(schema, t, i.s.searchPath(i.cat)); u != nil {
+			if arrays > 0 {
+				return u.ArrayOID, nil
+			}
+			return u.OID, nil
 		}
 		if r := i.cat.Find(schema, base, i.s.searchPath(i.cat)); r != nil {
 			return r.TypeOID, nil
@@ -151,11 +157,11 @@ func (i *sessionInfo) RegName(kind types.T, oid uint32) (string, bool) {
 			}
 			return fn.QuoteIdent(r.Schema) + "." + fn.QuoteIdent(r.Name), true
 		}
-		if r := i.cat.IndexOf(oid); r != nil {
-			if i.cat.FindIndex("", r.PrimaryKeyName, i.s.searchPath(i.cat)) == r {
-				return fn.QuoteIdent(r.PrimaryKeyName), true
+		if x := i.cat.IndexByOID(oid); x != nil {
+			if i.cat.FindIndex("", x.Name, i.s.searchPath(i.cat)) == x {
+				return fn.QuoteIdent(x.Name), true
 			}
-			return fn.QuoteIdent(r.Schema) + "." + fn.QuoteIdent(r.PrimaryKeyName), true
+			return fn.QuoteIdent(x.Rel.Schema) + "." + fn.QuoteIdent(x.Name), true
 		}
 	case types.OIDRegtype:
 		if types.InfoOf(types.Of(oid)) != nil {
@@ -284,7 +290,25 @@ func (i *sessionInfo) Describe(what string, args []types.Datum) (types.Datum, bo
 			}
 			args = []types.Datum{int64(oid)}
 		}
+	case "pg_get_serial_sequence":
+		oid, err := i.RegLookup(types.Regclass, args[0].(string))
+		if err != nil {
+			return nil, false
+		}
+		args = append(args[:2:2], int64(oid))
+	case "pg_sequence_last_value":
+		oid, _ := args[0].(int64)
+		q := i.s.e.sequences.get(uint32(oid))
+		if q == nil {
+			return nil, false
+		}
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return q.last, q.called
+	case "pg_my_temp_schema":
+		oid, _ := i.cat.SchemaOID(i.s.tempName())
+		return int64(oid), true
 	}
-	return catalog.Describe(&catalog.Viewer{Snapshot: i.cat, Database: i.s.database, User: i.s.user, Live: i.s.liveRows},
+	return catalog.Describe(&catalog.Viewer{Snapshot: i.cat, Database: i.s.database, User: i.s.user, Path: i.s.searchPath(i.cat), Live: i.s.liveRows},
 		i.s.searchPath(i.cat), what, args)
 }

@@ -2,7 +2,7 @@ package engine
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"strings"
 
 	"streamsql/catalog"
@@ -25,6 +25,15 @@ type tx struct {
 	sink      *sinkWriter
 	sinkEpoch uint64
 	catalog   *catalogChange
+
+	// ddl are the changes of the catalog so far; cat is the catalog with them, over base. found are the relations that they
+	// change as they were found.
+	ddl       []*ddl
+	base, cat *catalog.Snapshot
+	found     map[uint32]*catalog.Relation
+	// change and hidden are ddl merged, at COMMIT.
+	change *catalogChange
+	hidden map[uint32]bool
 }
 
 // txTable is a relation as a transaction has changed it.
@@ -33,16 +42,56 @@ type txTable struct {
 	work    *state.Table // nil: a push source keeps no rows
 	version uint64       // of the relation when work was taken from it
 	changes []*vec.Batch // owned
+	indexes []*tableIndex
+
+	made, rewritten, dropped bool
+	// layouts say where ALTER TABLE has moved columns: the changes before each are of the columns before it.
+	layouts []layoutChange
+}
+
+// layoutChange is a change of a table's columns within a transaction.
+type layoutChange struct {
+	at   int   // how many changes came before
+	from []int // for each column, where it stood before; -1 for one that was not there, or was of another type
+	rel  *catalog.Relation
 }
 
 type savepoint struct {
 	name  string
 	marks map[uint32]savepointMark
+	ddl   int
 }
 
+// savepointMark is a table of the transaction as it was at a savepoint.
 type savepointMark struct {
+	table   txTable
 	content *state.TableSnapshot
-	changes int
+	indexes []*state.TableSnapshot
+}
+
+func (tt *txTable) mark() savepointMark {
+	m := savepointMark{table: *tt}
+	if tt.work != nil {
+		m.content = tt.work.Snapshot()
+	}
+	for _, x := range tt.indexes {
+		m.indexes = append(m.indexes, x.rows.Snapshot())
+	}
+	return m
+}
+
+// restore takes the table back to a mark.
+func (tt *txTable) restore(m savepointMark) {
+	for _, b := range tt.changes[len(m.table.changes):] {
+		b.Release()
+	}
+	*tt = m.table
+	if tt.work != nil {
+		tt.work.Reset(m.content)
+	}
+	for i, x := range tt.indexes {
+		x.rows.Reset(m.indexes[i])
+	}
 }
 
 // TxStatus gives the transaction status that ReadyForQuery shows: 'I' idle, 'T' in a block, 'E' in a failed block.
@@ -121,6 +170,7 @@ func (s *Session) rollback() {
 	if s.tx.explicit {
 		s.closeTxPortals(false)
 	}
+	s.e.sequences.forget(s.tx.ddl)
 	s.tx = nil
 	s.vars.endTransaction()
 }
@@ -134,6 +184,14 @@ func (s *Session) commit(ctx context.Context) error {
 		s.closeTxPortals(true)
 	}
 	defer t.drop()
+	s.onCommit(t)
+	if len(t.ddl) > 0 {
+		err := s.commitDDL(ctx, t)
+		if err != nil {
+			s.e.sequences.forget(t.ddl)
+		}
+		return err
+	}
 	s.e.write.Lock()
 	k, err := s.e.commitLocked(t, false)
 	s.e.write.Unlock()
@@ -148,25 +206,37 @@ func (s *Session) commit(ctx context.Context) error {
 func (e *Engine) commitLocked(t *tx, alone bool) (*commit, error) {
 	k := &commit{alone: alone, sink: t.sink, sinkEpoch: t.sinkEpoch}
 	type undo struct {
-		r    *relation
-		snap *state.TableSnapshot
-		old  *state.Table
+		r       *relation
+		mark    savepointMark
+		replace bool
 	}
 	var done []undo
 	revert := func() {
 		for _, u := range done {
-			if u.old != nil {
-				u.r.table = u.old
-			} else {
-				u.r.table.Reset(u.snap)
+			if u.replace {
+				u.r.table, u.r.indexes = u.mark.table.work, u.mark.table.indexes
+				continue
 			}
+			tt := txTable{work: u.r.table, indexes: u.r.indexes}
+			tt.restore(u.mark)
 		}
 	}
 	for oid, tt := range t.tables {
-		if len(tt.changes) == 0 {
+		if tt.dropped || len(tt.changes) == 0 && !tt.made && !tt.rewritten {
 			continue
 		}
-		w := tableWrite{oid: oid, changes: tt.changes}
+		w := tableWrite{oid: oid, changes: tt.changes, temp: tt.rel.Temp, whole: tt.made || tt.rewritten}
+		if tt.made {
+			// Nobody follows it yet.
+			for _, b := range tt.changes {
+				b.Release()
+			}
+			tt.changes, w.changes = nil, nil
+			w.after = tt.work.Snapshot()
+			w.made = &relation{rel: tt.rel, table: tt.work, indexes: tt.indexes, published: w.after}
+			k.writes = append(k.writes, w)
+			continue
+		}
 		if tt.work != nil {
 			e.cut.RLock()
 			r := e.relations[oid]
@@ -176,16 +246,16 @@ func (e *Engine) commitLocked(t *tx, alone bool) (*commit, error) {
 			case r == nil:
 				err = pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", tt.rel.Name)
 			case r.version == tt.version:
-				done = append(done, undo{r: r, old: r.table})
-				r.table = tt.work
+				done = append(done, undo{r: r, mark: savepointMark{table: txTable{work: r.table, indexes: r.indexes}}, replace: true})
+				r.table, r.indexes = tt.work, tt.indexes
+			case tt.rewritten || r.rel.LayoutVersion != tt.rel.LayoutVersion:
+				err = pgerr.New(pgerr.SerializationFailure, "could not serialize access due to concurrent change of table \"%s\"", tt.rel.Name).
+					WithHint("The transaction might succeed if retried.")
 			default:
-				snap := r.table.Snapshot()
-				done = append(done, undo{r: r, snap: snap})
-				for _, b := range tt.changes {
-					if err = r.table.Apply(b); err != nil {
-						err = conflict(r.rel, err)
-						break
-					}
+				now := txTable{rel: r.rel, work: r.table, indexes: r.indexes}
+				done = append(done, undo{r: r, mark: now.mark()})
+				if err = now.apply(tt.changes); err != nil {
+					err = conflict(err)
 				}
 			}
 			if err != nil {
@@ -194,19 +264,28 @@ func (e *Engine) commitLocked(t *tx, alone bool) (*commit, error) {
 			}
 			w.after = r.table.Snapshot()
 		}
+		w.changes = tt.inLayout(e.alloc)
+		tt.changes = w.changes
 		k.writes = append(k.writes, w)
 	}
-	if len(k.writes) == 0 && t.sink == nil {
+	if len(k.writes) == 0 && t.change == nil && t.sink == nil {
 		return nil, nil
 	}
-	if ch := t.catalog; ch != nil {
-		if err := e.logCatalog(ch); err != nil {
-			revert()
-			return nil, err
+	if err := e.checkReferences(t); err != nil {
+		revert()
+		return nil, err
+	}
+	for _, d := range t.ddl {
+		if d.before != nil {
+			d.before()
 		}
+	}
+	change := t.change
+	if ch := t.catalog; ch != nil {
+		change = ch
 		k.ddl = func() { e.cat = ch.apply(e.cat) }
 	}
-	if err := e.logRows(k.writes); err != nil {
+	if err := e.logCommit(change, k.writes); err != nil {
 		revert()
 		return nil, err
 	}
@@ -214,25 +293,106 @@ func (e *Engine) commitLocked(t *tx, alone bool) (*commit, error) {
 		u.r.version++
 	}
 	for _, tt := range t.tables {
-		tt.changes = nil // the commit owns them now
+		if !tt.dropped {
+			tt.changes = nil // the commit owns them now
+		}
+	}
+	if t.change != nil {
+		e.publishDDL(k, t)
 	}
 	e.coord.enqueue(k)
 	return k, nil
 }
 
+// publishDDL makes the changes of the catalog part of a commit.
+func (e *Engine) publishDDL(k *commit, t *tx) {
+	k.layout = func() {
+		for _, d := range t.ddl {
+			if d.layout != nil {
+				d.layout()
+			}
+		}
+	}
+	k.ddl = func() {
+		visible := t.change.visible(t.hidden)
+		e.cat = visible.apply(e.cat)
+		for _, w := range k.writes {
+			if w.made != nil {
+				e.addRelation(w.made)
+			}
+		}
+		for _, rel := range visible.Put {
+			r := e.relations[rel.OID]
+			if r == nil {
+				continue
+			}
+			r.rel = rel
+			if r.table != nil {
+				r.table.SetName(rel.Name)
+			}
+			if slices.Contains(t.change.Rewrite, rel.OID) {
+				e.lastTick = max(e.clock(), e.lastTick+1)
+				r.born = e.lastTick // what came before has other columns
+			}
+		}
+		for _, oid := range t.change.Drop {
+			delete(e.relations, oid)
+		}
+		for _, d := range t.ddl {
+			if d.inside != nil {
+				d.inside()
+			}
+		}
+	}
+}
+
+// inLayout gives the changes with the columns that the table has at the end of the transaction. A column that came later is
+// NULL in the changes before: nothing that follows the table reads it.
+func (tt *txTable) inLayout(alloc vec.Allocator) []*vec.Batch {
+	for _, l := range tt.layouts {
+		fields := l.rel.Fields()
+		for i, b := range tt.changes[:l.at] {
+			bld := vec.NewBuilder(alloc, fields)
+			views := b.Views(nil)
+			for c, from := range l.from {
+				if from >= 0 {
+					bld.Cols[c].AppendRange(&views[from], 0, b.N)
+					continue
+				}
+				for range b.N {
+					bld.Cols[c].AppendNull()
+				}
+			}
+			n := bld.Finish()
+			n.Ops = slices.Clone(b.Ops)
+			bld.Release()
+			b.Release()
+			tt.changes[i] = n
+		}
+	}
+	tt.layouts = nil
+	return tt.changes
+}
+
 // conflict words the failure of a change that was valid when the statement ran.
-func conflict(rel *catalog.Relation, err error) error {
-	var dup *state.DuplicateKey
-	if errors.As(err, &dup) {
-		return duplicateKey(rel, dup)
+func conflict(err error) error {
+	if pgerr.Code(err) == pgerr.UniqueViolation {
+		return err
 	}
 	return pgerr.New(pgerr.SerializationFailure, "could not serialize access due to concurrent update").WithCause(err)
 }
 
 // writable gives the transaction's copy of a table, or of the changes to a push source.
 func (s *Session) writable(rel *catalog.Relation) (*txTable, error) {
+	moved := func(now *catalog.Relation) error {
+		if now.LayoutVersion == rel.LayoutVersion {
+			return nil
+		}
+		return pgerr.New(pgerr.SerializationFailure, "could not serialize access due to concurrent change of table \"%s\"", rel.Name).
+			WithHint("The transaction might succeed if retried.")
+	}
 	if tt := s.tx.tables[rel.OID]; tt != nil {
-		return tt, nil
+		return tt, moved(tt.rel)
 	}
 	tt := &txTable{rel: rel}
 	if rel.Kind == catalog.Table {
@@ -241,11 +401,14 @@ func (s *Session) writable(rel *catalog.Relation) (*txTable, error) {
 		r := s.e.relations[rel.OID]
 		s.e.cut.RUnlock()
 		if r != nil {
-			tt.work, tt.version = r.table.Clone(), r.version
+			tt.work, tt.version, tt.indexes = r.table.Clone(), r.version, cloneIndexes(r.indexes)
 		}
 		s.e.write.Unlock()
 		if r == nil {
 			return nil, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", rel.Name)
+		}
+		if err := moved(r.rel); err != nil {
+			return nil, err
 		}
 	}
 	s.tx.tables[rel.OID] = tt
@@ -340,13 +503,9 @@ func (s *Session) savepoint(t *ast.Transaction) (string, error) {
 		return "", pgerr.New(pgerr.NoActiveSQLTransaction, "%s can only be used in transaction blocks", strings.ToUpper(t.Kind))
 	}
 	if t.Kind == "savepoint" {
-		sp := savepoint{name: t.Savepoint, marks: map[uint32]savepointMark{}}
+		sp := savepoint{name: t.Savepoint, marks: map[uint32]savepointMark{}, ddl: len(s.tx.ddl)}
 		for oid, tt := range s.tx.tables {
-			m := savepointMark{changes: len(tt.changes)}
-			if tt.work != nil {
-				m.content = tt.work.Snapshot()
-			}
-			sp.marks[oid] = m
+			sp.marks[oid] = tt.mark()
 		}
 		s.tx.savepoints = append(s.tx.savepoints, sp)
 		return tag, nil
@@ -364,16 +523,17 @@ func (s *Session) savepoint(t *ast.Transaction) (string, error) {
 		s.tx.savepoints = s.tx.savepoints[:i+1]
 		for oid, tt := range s.tx.tables {
 			m, ok := sp.marks[oid]
-			for _, b := range tt.changes[m.changes:] {
+			if ok {
+				tt.restore(m)
+				continue
+			}
+			for _, b := range tt.changes {
 				b.Release()
 			}
-			tt.changes = tt.changes[:m.changes]
-			if !ok {
-				delete(s.tx.tables, oid)
-			} else if tt.work != nil {
-				tt.work.Reset(m.content)
-			}
+			delete(s.tx.tables, oid)
 		}
+		s.e.sequences.forget(s.tx.ddl[sp.ddl:])
+		s.tx.ddl, s.tx.base = s.tx.ddl[:sp.ddl], nil
 		return tag, nil
 	}
 	return "", pgerr.New("3B001", "savepoint \"%s\" does not exist", t.Savepoint)

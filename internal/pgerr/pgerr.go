@@ -46,6 +46,7 @@ const (
 	UntranslatableCharacter       = "22P05"
 	NotNullViolation              = "23502"
 	UniqueViolation               = "23505"
+	ForeignKeyViolation           = "23503"
 	CheckViolation                = "23514"
 	InvalidCursorState            = "24000"
 	ActiveSQLTransaction          = "25001"

@@ -18,63 +18,66 @@ type Info struct {
 	Type      byte   // typtype: b base, p pseudo, c composite
 	ByVal     bool
 	Align     byte
+	// Elem and Enum are of types that users make: the element of an array, the labels of an enum.
+	Elem uint32
+	Enum *Enum
 }
 
 var infos = []Info{
-	{OIDBool, "bool", "boolean", 1000, 1, 'B', true, 'b', true, 'c'},
-	{OIDBytea, "bytea", "bytea", 1001, -1, 'U', false, 'b', false, 'i'},
-	{OIDChar, "char", `"char"`, 1002, 1, 'Z', false, 'b', true, 'c'},
-	{OIDName, "name", "name", 1003, 64, 'S', false, 'b', false, 'c'},
-	{OIDInt8, "int8", "bigint", 1016, 8, 'N', false, 'b', true, 'd'},
-	{OIDInt2, "int2", "smallint", 1005, 2, 'N', false, 'b', true, 's'},
-	{OIDInt2Vector, "int2vector", "int2vector", 1006, -1, 'A', false, 'b', false, 'i'},
-	{OIDInt4, "int4", "integer", 1007, 4, 'N', false, 'b', true, 'i'},
-	{OIDRegproc, "regproc", "regproc", 1008, 4, 'N', false, 'b', true, 'i'},
-	{OIDText, "text", "text", 1009, -1, 'S', true, 'b', false, 'i'},
-	{OIDOid, "oid", "oid", 1028, 4, 'N', true, 'b', true, 'i'},
-	{OIDTid, "tid", "tid", 1010, 6, 'U', false, 'b', false, 's'},
-	{OIDXid, "xid", "xid", 1011, 4, 'U', false, 'b', true, 'i'},
-	{OIDOidVector, "oidvector", "oidvector", 1013, -1, 'A', false, 'b', false, 'i'},
-	{OIDPgNodeTree, "pg_node_tree", "pg_node_tree", 0, -1, 'Z', false, 'b', false, 'i'},
-	{OIDJSON, "json", "json", 199, -1, 'U', false, 'b', false, 'i'},
-	{OIDFloat4, "float4", "real", 1021, 4, 'N', false, 'b', true, 'i'},
-	{OIDFloat8, "float8", "double precision", 1022, 8, 'N', true, 'b', true, 'd'},
-	{OIDUnknown, "unknown", "unknown", 0, -2, 'X', false, 'p', false, 'c'},
-	{OIDInet, "inet", "inet", 1041, -1, 'I', true, 'b', false, 'i'},
-	{OIDACLItem, "aclitem", "aclitem", 1034, 12, 'U', false, 'b', false, 'i'},
-	{OIDBpchar, "bpchar", "character", 1014, -1, 'S', false, 'b', false, 'i'},
-	{OIDVarchar, "varchar", "character varying", 1015, -1, 'S', false, 'b', false, 'i'},
-	{OIDDate, "date", "date", 1182, 4, 'D', false, 'b', true, 'i'},
-	{OIDTime, "time", "time without time zone", 1183, 8, 'D', false, 'b', true, 'd'},
-	{OIDTimestamp, "timestamp", "timestamp without time zone", 1115, 8, 'D', false, 'b', true, 'd'},
-	{OIDTimestamptz, "timestamptz", "timestamp with time zone", 1185, 8, 'D', true, 'b', true, 'd'},
-	{OIDInterval, "interval", "interval", 1187, 16, 'T', true, 'b', false, 'd'},
-	{OIDTimetz, "timetz", "time with time zone", 1270, 12, 'D', false, 'b', false, 'd'},
-	{OIDBit, "bit", "bit", 1561, -1, 'V', false, 'b', false, 'i'},
-	{OIDVarbit, "varbit", "bit varying", 1563, -1, 'V', true, 'b', false, 'i'},
-	{OIDNumeric, "numeric", "numeric", 1231, -1, 'N', false, 'b', false, 'i'},
-	{OIDRegprocedure, "regprocedure", "regprocedure", 2207, 4, 'N', false, 'b', true, 'i'},
-	{OIDRegoper, "regoper", "regoper", 2208, 4, 'N', false, 'b', true, 'i'},
-	{OIDRegoperator, "regoperator", "regoperator", 2209, 4, 'N', false, 'b', true, 'i'},
-	{OIDRegclass, "regclass", "regclass", 2210, 4, 'N', false, 'b', true, 'i'},
-	{OIDRegtype, "regtype", "regtype", 2211, 4, 'N', false, 'b', true, 'i'},
-	{OIDRecord, "record", "record", 2287, -1, 'P', false, 'p', false, 'd'},
-	{OIDCstring, "cstring", "cstring", 1263, -2, 'P', false, 'p', false, 'c'},
-	{OIDAny, "any", `"any"`, 0, 4, 'P', false, 'p', true, 'i'},
-	{OIDAnyarray, "anyarray", "anyarray", 0, -1, 'P', false, 'p', false, 'd'},
-	{OIDVoid, "void", "void", 0, 4, 'P', false, 'p', true, 'i'},
-	{OIDTrigger, "trigger", "trigger", 0, 4, 'P', false, 'p', true, 'i'},
-	{OIDInternal, "internal", "internal", 0, 8, 'P', false, 'p', true, 'd'},
-	{OIDAnyelement, "anyelement", "anyelement", 0, 4, 'P', false, 'p', true, 'i'},
-	{OIDAnynonarray, "anynonarray", "anynonarray", 0, 4, 'P', false, 'p', true, 'i'},
-	{OIDAnycompatible, "anycompatible", "anycompatible", 0, 4, 'P', false, 'p', true, 'i'},
-	{OIDAnycompatiblearray, "anycompatiblearray", "anycompatiblearray", 0, -1, 'P', false, 'p', false, 'd'},
-	{OIDUUID, "uuid", "uuid", 2951, 16, 'U', false, 'b', false, 'c'},
-	{OIDJSONB, "jsonb", "jsonb", 3807, -1, 'U', false, 'b', false, 'i'},
-	{OIDJSONPath, "jsonpath", "jsonpath", 4073, -1, 'U', false, 'b', false, 'i'},
-	{OIDRegnamespace, "regnamespace", "regnamespace", 4090, 4, 'N', false, 'b', true, 'i'},
-	{OIDRegrole, "regrole", "regrole", 4097, 4, 'N', false, 'b', true, 'i'},
-	{OIDRegcollation, "regcollation", "regcollation", 4192, 4, 'N', false, 'b', true, 'i'},
+	{OIDBool, "bool", "boolean", 1000, 1, 'B', true, 'b', true, 'c', 0, nil},
+	{OIDBytea, "bytea", "bytea", 1001, -1, 'U', false, 'b', false, 'i', 0, nil},
+	{OIDChar, "char", `"char"`, 1002, 1, 'Z', false, 'b', true, 'c', 0, nil},
+	{OIDName, "name", "name", 1003, 64, 'S', false, 'b', false, 'c', 0, nil},
+	{OIDInt8, "int8", "bigint", 1016, 8, 'N', false, 'b', true, 'd', 0, nil},
+	{OIDInt2, "int2", "smallint", 1005, 2, 'N', false, 'b', true, 's', 0, nil},
+	{OIDInt2Vector, "int2vector", "int2vector", 1006, -1, 'A', false, 'b', false, 'i', 0, nil},
+	{OIDInt4, "int4", "integer", 1007, 4, 'N', false, 'b', true, 'i', 0, nil},
+	{OIDRegproc, "regproc", "regproc", 1008, 4, 'N', false, 'b', true, 'i', 0, nil},
+	{OIDText, "text", "text", 1009, -1, 'S', true, 'b', false, 'i', 0, nil},
+	{OIDOid, "oid", "oid", 1028, 4, 'N', true, 'b', true, 'i', 0, nil},
+	{OIDTid, "tid", "tid", 1010, 6, 'U', false, 'b', false, 's', 0, nil},
+	{OIDXid, "xid", "xid", 1011, 4, 'U', false, 'b', true, 'i', 0, nil},
+	{OIDOidVector, "oidvector", "oidvector", 1013, -1, 'A', false, 'b', false, 'i', 0, nil},
+	{OIDPgNodeTree, "pg_node_tree", "pg_node_tree", 0, -1, 'Z', false, 'b', false, 'i', 0, nil},
+	{OIDJSON, "json", "json", 199, -1, 'U', false, 'b', false, 'i', 0, nil},
+	{OIDFloat4, "float4", "real", 1021, 4, 'N', false, 'b', true, 'i', 0, nil},
+	{OIDFloat8, "float8", "double precision", 1022, 8, 'N', true, 'b', true, 'd', 0, nil},
+	{OIDUnknown, "unknown", "unknown", 0, -2, 'X', false, 'p', false, 'c', 0, nil},
+	{OIDInet, "inet", "inet", 1041, -1, 'I', true, 'b', false, 'i', 0, nil},
+	{OIDACLItem, "aclitem", "aclitem", 1034, 12, 'U', false, 'b', false, 'i', 0, nil},
+	{OIDBpchar, "bpchar", "character", 1014, -1, 'S', false, 'b', false, 'i', 0, nil},
+	{OIDVarchar, "varchar", "character varying", 1015, -1, 'S', false, 'b', false, 'i', 0, nil},
+	{OIDDate, "date", "date", 1182, 4, 'D', false, 'b', true, 'i', 0, nil},
+	{OIDTime, "time", "time without time zone", 1183, 8, 'D', false, 'b', true, 'd', 0, nil},
+	{OIDTimestamp, "timestamp", "timestamp without time zone", 1115, 8, 'D', false, 'b', true, 'd', 0, nil},
+	{OIDTimestamptz, "timestamptz", "timestamp with time zone", 1185, 8, 'D', true, 'b', true, 'd', 0, nil},
+	{OIDInterval, "interval", "interval", 1187, 16, 'T', true, 'b', false, 'd', 0, nil},
+	{OIDTimetz, "timetz", "time with time zone", 1270, 12, 'D', false, 'b', false, 'd', 0, nil},
+	{OIDBit, "bit", "bit", 1561, -1, 'V', false, 'b', false, 'i', 0, nil},
+	{OIDVarbit, "varbit", "bit varying", 1563, -1, 'V', true, 'b', false, 'i', 0, nil},
+	{OIDNumeric, "numeric", "numeric", 1231, -1, 'N', false, 'b', false, 'i', 0, nil},
+	{OIDRegprocedure, "regprocedure", "regprocedure", 2207, 4, 'N', false, 'b', true, 'i', 0, nil},
+	{OIDRegoper, "regoper", "regoper", 2208, 4, 'N', false, 'b', true, 'i', 0, nil},
+	{OIDRegoperator, "regoperator", "regoperator", 2209, 4, 'N', false, 'b', true, 'i', 0, nil},
+	{OIDRegclass, "regclass", "regclass", 2210, 4, 'N', false, 'b', true, 'i', 0, nil},
+	{OIDRegtype, "regtype", "regtype", 2211, 4, 'N', false, 'b', true, 'i', 0, nil},
+	{OIDRecord, "record", "record", 2287, -1, 'P', false, 'p', false, 'd', 0, nil},
+	{OIDCstring, "cstring", "cstring", 1263, -2, 'P', false, 'p', false, 'c', 0, nil},
+	{OIDAny, "any", `"any"`, 0, 4, 'P', false, 'p', true, 'i', 0, nil},
+	{OIDAnyarray, "anyarray", "anyarray", 0, -1, 'P', false, 'p', false, 'd', 0, nil},
+	{OIDVoid, "void", "void", 0, 4, 'P', false, 'p', true, 'i', 0, nil},
+	{OIDTrigger, "trigger", "trigger", 0, 4, 'P', false, 'p', true, 'i', 0, nil},
+	{OIDInternal, "internal", "internal", 0, 8, 'P', false, 'p', true, 'd', 0, nil},
+	{OIDAnyelement, "anyelement", "anyelement", 0, 4, 'P', false, 'p', true, 'i', 0, nil},
+	{OIDAnynonarray, "anynonarray", "anynonarray", 0, 4, 'P', false, 'p', true, 'i', 0, nil},
+	{OIDAnycompatible, "anycompatible", "anycompatible", 0, 4, 'P', false, 'p', true, 'i', 0, nil},
+	{OIDAnycompatiblearray, "anycompatiblearray", "anycompatiblearray", 0, -1, 'P', false, 'p', false, 'd', 0, nil},
+	{OIDUUID, "uuid", "uuid", 2951, 16, 'U', false, 'b', false, 'c', 0, nil},
+	{OIDJSONB, "jsonb", "jsonb", 3807, -1, 'U', false, 'b', false, 'i', 0, nil},
+	{OIDJSONPath, "jsonpath", "jsonpath", 4073, -1, 'U', false, 'b', false, 'i', 0, nil},
+	{OIDRegnamespace, "regnamespace", "regnamespace", 4090, 4, 'N', false, 'b', true, 'i', 0, nil},
+	{OIDRegrole, "regrole", "regrole", 4097, 4, 'N', false, 'b', true, 'i', 0, nil},
+	{OIDRegcollation, "regcollation", "regcollation", 4192, 4, 'N', false, 'b', true, 'i', 0, nil},
 }
 
 var (
@@ -121,8 +124,8 @@ func Lookup(name string) (T, bool) {
 	return T{}, false
 }
 
-// InfoOf gives what pg_type says of t; nil for a type that is not built in.
-func InfoOf(t T) *Info { return byOID[t.OID] }
+// InfoOf gives what pg_type says of t; nil for a type that is neither built in nor registered.
+func InfoOf(t T) *Info { return infoOf(t.OID) }
 
 // All gives every built-in type, arrays included, by OID order of definition.
 func All() []*Info {
@@ -138,6 +141,13 @@ func All() []*Info {
 
 // Elem gives the element type of an array type.
 func (t T) Elem() (T, bool) {
+	if t.OID >= firstUserOID {
+		in := infoOf(t.OID)
+		if in == nil || in.Elem == 0 {
+			return T{}, false
+		}
+		return T{OID: in.Elem, Mod: t.Mod}, true
+	}
 	e, ok := elems[t.OID]
 	if !ok {
 		return T{}, false
@@ -147,7 +157,7 @@ func (t T) Elem() (T, bool) {
 
 // ArrayOf gives the type of arrays of t; false where there is none.
 func (t T) ArrayOf() (T, bool) {
-	in := byOID[t.OID]
+	in := infoOf(t.OID)
 	if in == nil || in.Array == 0 {
 		return T{}, false
 	}
@@ -156,7 +166,7 @@ func (t T) ArrayOf() (T, bool) {
 
 // Name gives pg_type.typname.
 func (t T) Name() string {
-	if in := byOID[t.OID]; in != nil {
+	if in := infoOf(t.OID); in != nil {
 		return in.Name
 	}
 	return "oid" + strconv.FormatUint(uint64(t.OID), 10)
@@ -164,17 +174,17 @@ func (t T) Name() string {
 
 // Category gives pg_type.typcategory: N numeric, S string, D date/time, T timespan, B boolean, A array, U user, P pseudo, X unknown.
 func (t T) Category() byte {
-	if in := byOID[t.OID]; in != nil {
+	if in := infoOf(t.OID); in != nil {
 		return in.Category
 	}
 	return 'U'
 }
 
 // Preferred reports whether t is the preferred type of its category.
-func (t T) Preferred() bool { in := byOID[t.OID]; return in != nil && in.Preferred }
+func (t T) Preferred() bool { in := infoOf(t.OID); return in != nil && in.Preferred }
 
 // IsPseudo reports whether t is a pseudo-type (any, record, void, ...).
-func (t T) IsPseudo() bool { in := byOID[t.OID]; return in != nil && in.Type == 'p' }
+func (t T) IsPseudo() bool { in := infoOf(t.OID); return in != nil && in.Type == 'p' }
 
 // Bare gives t without its modifier.
 func (t T) Bare() T { t.Mod = -1; return t }
@@ -197,7 +207,7 @@ func NumericPrecScale(mod int32) (precision, scale int, ok bool) {
 
 // Format gives the type with its modifier, as format_type(oid, mod) does.
 func (t T) Format() string {
-	in := byOID[t.OID]
+	in := infoOf(t.OID)
 	if in == nil {
 		return "???"
 	}

@@ -86,7 +86,7 @@ func init() {
 		"cluster":    (*parser).noOp,
 		"reindex":    (*parser).noOp,
 		"security":   (*parser).noOp,
-		"merge":      func(p *parser) ast.Stmt { return p.refuse("MERGE", "Use INSERT .. ON CONFLICT, UPDATE and DELETE.") },
+		"merge":      func(p *parser) ast.Stmt { return p.merge(nil) },
 		"do":         func(p *parser) ast.Stmt { return p.refuse("DO", "There are no procedural languages.") },
 		"call": func(p *parser) ast.Stmt {
 			return p.refuse("CALL", "There are no procedures; a function is called with SELECT.")
@@ -141,7 +141,7 @@ func (p *parser) withStatement() ast.Stmt {
 	case p.is("delete"):
 		return p.delete(with)
 	}
-	return p.refuse("MERGE", "Use INSERT .. ON CONFLICT, UPDATE and DELETE.")
+	return p.merge(with)
 }
 
 // rootItems lowers the items of RETURNING.
@@ -364,7 +364,7 @@ func (p *parser) truncate() ast.Stmt {
 			break
 		}
 	}
-	if p.accept("restart") || p.accept("continue") {
+	if s.Restart = p.accept("restart"); s.Restart || p.accept("continue") {
 		p.expect("identity")
 	}
 	s.Cascade = p.accept("cascade")

@@ -47,16 +47,16 @@ func (p *parser) create() ast.Stmt {
 		kindOnly(!replace && !temp)
 		return p.createSink()
 	case p.accept("schema"):
-		s := &ast.CreateSchema{IfNotExists: p.ifNotExists(), Pos: p.pos()}
-		if p.accept("authorization") {
-			s.Name = p.label()
-		} else {
-			s.Name = p.colID()
-			if p.accept("authorization") {
-				p.label()
-			}
-		}
+		return p.createSchema()
+	case p.accept("sequence"):
+		kindOnly(!replace)
+		s := &ast.CreateSequence{Temp: temp, IfNotExists: p.ifNotExists(), Name: p.name()}
+		p.sequenceOptions(&s.Options)
 		return s
+	case p.is("type"):
+		return p.createType(at)
+	case p.accept("domain"):
+		return p.createDomain()
 	case p.is("index") || p.is("unique"):
 		return p.createIndex()
 	case p.accept("function"):
@@ -67,7 +67,7 @@ func (p *parser) create() ast.Stmt {
 
 // createOther names the kinds of objects that there are not yet, and skips their definition.
 func (p *parser) createOther(at ast.Pos) ast.Stmt {
-	for _, kind := range [][]string{{"type"}, {"sequence"}, {"secret"}, {"connection"}, {"role"}, {"user"}, {"group"}, {"domain"},
+	for _, kind := range [][]string{{"type"}, {"secret"}, {"connection"}, {"role"}, {"user"}, {"group"},
 		{"extension"}, {"database"}, {"trigger"}, {"constraint", "trigger"}, {"event", "trigger"}, {"aggregate"}, {"operator"},
 		{"cast"}, {"collation"}, {"language"}, {"procedure"}, {"policy"}, {"publication"}, {"subscription"}, {"rule"}, {"server"},
 		{"foreign", "table"}, {"foreign", "data", "wrapper"}, {"tablespace"}, {"statistics"}, {"text", "search"}, {"conversion"},
@@ -136,8 +136,13 @@ func (p *parser) createTable(source, temp bool) ast.Stmt {
 		case p.accept("without", "oids"):
 			continue
 		case p.accept("on", "commit"):
-			if !p.accept("preserve", "rows") && !p.accept("delete", "rows") {
+			switch {
+			case p.accept("preserve", "rows"):
+			case p.accept("delete", "rows"):
+				s.OnCommit = "delete rows"
+			default:
 				p.expect("drop")
+				s.OnCommit = "drop"
 			}
 			continue
 		case p.is("inherits") || p.is("partition") && p.peek(1).isWord("by"):
@@ -192,7 +197,19 @@ func (p *parser) tableElements(s *ast.CreateTable) {
 			}
 			s.Watermark = w
 		case p.is("like") && p.peek(1).isColID():
-			p.unsupported(p.pos(), "LIKE in CREATE TABLE", "Use CREATE TABLE .. AS SELECT .. WITH NO DATA.")
+			p.next()
+			l := ast.TableLike{Table: p.name(), At: len(cols)}
+			for p.isAny("including", "excluding") {
+				on := p.next().text == "including"
+				what := p.label()
+				for word, field := range map[string]*bool{"defaults": &l.Defaults, "constraints": &l.Constraints, "identity": &l.Identity,
+					"generated": &l.Generated, "indexes": &l.Indexes, "comments": &l.Comments} {
+					if what == word || what == "all" {
+						*field = on
+					}
+				}
+			}
+			s.Like = append(s.Like, l)
 		default:
 			if c, ok := p.constraint(); ok {
 				constraints = append(constraints, c)
@@ -229,7 +246,7 @@ func (p *parser) constraint() (*ast.Constraint, bool) {
 	case p.is("primary") && p.peek(1).isWord("key"):
 		p.i += 2
 		c.Kind = "primary key"
-		c.Columns = p.nameList()
+		c.Columns = p.keyColumns(c)
 	case p.is("unique"):
 		p.next()
 		c.Kind = "unique"
@@ -237,7 +254,7 @@ func (p *parser) constraint() (*ast.Constraint, bool) {
 			p.accept("not")
 			p.expect("distinct")
 		}
-		c.Columns = p.nameList()
+		c.Columns = p.keyColumns(c)
 	case p.is("check") && p.peek(1).isOp("("):
 		p.next()
 		c.Kind = "check"
@@ -246,13 +263,7 @@ func (p *parser) constraint() (*ast.Constraint, bool) {
 		p.i += 2
 		c.Kind = "foreign key"
 		c.Columns = p.nameList()
-		p.expect("references")
-		n := p.name()
-		c.RefTable = &n
-		if p.isOp("(") {
-			c.RefColumns = p.nameList()
-		}
-		p.referenceActions()
+		p.references(c)
 	case p.is("exclude"):
 		p.unsupported(p.pos(), "EXCLUDE constraints", "")
 	default:
@@ -261,10 +272,79 @@ func (p *parser) constraint() (*ast.Constraint, bool) {
 		}
 		return nil, false
 	}
-	for p.constraintAttribute() {
+	for p.constraintAttribute(c) {
 	}
-	p.accept("no", "inherit")
 	return c, true
+}
+
+// keyColumns reads the columns of PRIMARY KEY or UNIQUE, or USING INDEX.
+func (p *parser) keyColumns(c *ast.Constraint) []string {
+	if p.accept("using", "index") {
+		c.UsingIndex = p.colID()
+		return nil
+	}
+	cols := p.nameList()
+	if p.accept("include") {
+		p.nameList()
+	}
+	p.indexParameters()
+	return cols
+}
+
+func (p *parser) indexParameters() {
+	if p.is("with") && p.peek(1).isOp("(") {
+		p.next()
+		p.options()
+	}
+	if p.accept("using", "index", "tablespace") {
+		p.colID()
+	}
+}
+
+// references reads REFERENCES and what follows.
+func (p *parser) references(c *ast.Constraint) {
+	p.expect("references")
+	n := p.name()
+	c.RefTable = &n
+	if p.isOp("(") {
+		c.RefColumns = p.nameList()
+	}
+	c.OnUpdate, c.OnDelete, c.Match = 'a', 'a', 's'
+	for {
+		switch {
+		case p.accept("match"):
+			switch pos, w := p.pos(), p.label(); w {
+			case "simple":
+			case "full":
+				c.Match = 'f'
+			default:
+				p.unsupported(pos, "MATCH PARTIAL", "")
+			}
+		case p.accept("on", "delete"):
+			c.OnDelete = p.referenceAction()
+		case p.accept("on", "update"):
+			c.OnUpdate = p.referenceAction()
+		default:
+			return
+		}
+	}
+}
+
+func (p *parser) referenceAction() byte {
+	switch {
+	case p.accept("no", "action"):
+		return 'a'
+	case p.accept("cascade"):
+		return 'c'
+	case p.accept("set", "null"), p.accept("set", "default"):
+		a := p.toks[p.i-1].text[0]
+		if p.isOp("(") {
+			p.unsupported(p.pos(), "a column list of SET NULL or SET DEFAULT", "")
+		}
+		return a
+	}
+	p.expect("restrict")
+	return 'r'
 }
 
 // parenExpr lowers (expression) and gives its text.
@@ -277,24 +357,19 @@ func (p *parser) parenExpr(dst *ast.Expr) string {
 	return text
 }
 
-func (p *parser) referenceActions() {
-	for {
-		switch {
-		case p.accept("match"):
-			p.label()
-		case p.accept("on", "delete"), p.accept("on", "update"):
-			if !p.accept("no", "action") && !p.accept("set", "null") && !p.accept("set", "default") && !p.accept("cascade") {
-				p.expect("restrict")
-			}
-		default:
-			return
-		}
+// constraintAttribute reads one word that may follow a constraint c.
+func (p *parser) constraintAttribute(c *ast.Constraint) bool {
+	switch {
+	case p.accept("deferrable"):
+		c.Deferrable = true
+	case p.accept("initially", "deferred"):
+		c.Deferrable, c.Deferred = true, true
+	case p.accept("not", "valid"):
+		c.NotValid = true
+	default:
+		return p.accept("not", "deferrable") || p.accept("initially", "immediate") || p.accept("no", "inherit")
 	}
-}
-
-func (p *parser) constraintAttribute() bool {
-	return p.accept("deferrable") || p.accept("not", "deferrable") || p.accept("initially", "deferred") ||
-		p.accept("initially", "immediate") || p.accept("not", "valid")
+	return true
 }
 
 // columnDef reads name type constraints.
@@ -323,7 +398,7 @@ func (p *parser) serial(c *ast.ColumnDef) bool {
 	}
 	c.Type = ast.TypeName{Name: ast.Name{Parts: []string{base}, Pos: p.pos()}, Pos: p.pos()}
 	p.next()
-	c.Identity = "by default"
+	c.Serial = true
 	c.NotNull = true
 	for p.columnConstraint(c) {
 	}
@@ -331,8 +406,13 @@ func (p *parser) serial(c *ast.ColumnDef) bool {
 }
 
 func (p *parser) columnConstraint(c *ast.ColumnDef) bool {
+	k := &ast.Constraint{Pos: p.pos(), Columns: []string{c.Name}}
 	if p.accept("constraint") {
-		p.colID()
+		k.Name = p.colID()
+	}
+	add := func(kind string) {
+		k.Kind = kind
+		c.Constraints = append(c.Constraints, k)
 	}
 	switch {
 	case p.accept("not", "null"):
@@ -340,15 +420,23 @@ func (p *parser) columnConstraint(c *ast.ColumnDef) bool {
 	case p.accept("null"):
 	case p.accept("primary", "key"):
 		c.PrimaryKey, c.NotNull = true, true
+		p.indexParameters()
+		add("primary key")
 	case p.accept("unique"):
-		c.Unique = true
+		if p.accept("nulls") {
+			p.accept("not")
+			p.expect("distinct")
+		}
+		p.indexParameters()
+		add("unique")
 	case p.accept("default"):
 		first := p.i
 		p.rootExprB(&c.Default)
 		c.DefaultText = p.text(first)
 	case p.accept("check"):
-		c.CheckText = p.parenExpr(&c.Check)
-		p.accept("no", "inherit")
+		add("check")
+		k.Columns = nil
+		k.CheckText = p.parenExpr(&k.Check)
 	case p.accept("generated"):
 		always := p.accept("always")
 		if !always {
@@ -361,8 +449,10 @@ func (p *parser) columnConstraint(c *ast.ColumnDef) bool {
 				c.Identity = "always"
 			}
 			c.NotNull = true
-			if p.isOp("(") {
-				p.skipParens()
+			c.Sequence = &ast.SequenceOptions{Pos: p.pos()}
+			if p.acceptOp("(") {
+				p.sequenceOptions(c.Sequence)
+				p.expectOp(")")
 			}
 			break
 		}
@@ -371,19 +461,18 @@ func (p *parser) columnConstraint(c *ast.ColumnDef) bool {
 		}
 		c.GeneratedText = p.parenExpr(&c.Generated)
 		p.expect("stored")
-	case p.accept("references"):
-		n := p.name()
-		c.References = &n
-		if p.isOp("(") {
-			p.nameList()
-		}
-		p.referenceActions()
+	case p.is("references"):
+		p.references(k)
+		add("foreign key")
 	case p.accept("collate"):
 		c.Collation = p.name().Base()
 	case p.accept("compression"):
 		p.label()
 	default:
-		return p.constraintAttribute()
+		if n := len(c.Constraints); n > 0 {
+			k = c.Constraints[n-1]
+		}
+		return p.constraintAttribute(k)
 	}
 	return true
 }
@@ -458,13 +547,14 @@ func (p *parser) createIndex() ast.Stmt {
 	p.expectOp("(")
 	var cols []*ast.OrderItem
 	for {
-		item := &ast.OrderItem{Pos: p.pos()}
+		item, first := &ast.OrderItem{Pos: p.pos()}, p.i
 		p.rootExpr(&item.Expr)
 		if p.tok().isColID() && !p.is("nulls") {
 			p.name() // an operator class
 		}
 		p.direction(item)
 		cols = append(cols, item)
+		s.Terms = append(s.Terms, p.text(first))
 		if !p.acceptOp(",") {
 			break
 		}
@@ -489,8 +579,9 @@ func (p *parser) createIndex() ast.Stmt {
 		p.colID()
 	}
 	if p.accept("where") {
-		var where ast.Expr
-		p.rootExpr(&where)
+		first := p.i
+		p.rootExpr(&s.Where)
+		s.WhereText = p.text(first)
 	}
 	return s
 }

@@ -59,16 +59,8 @@ func (p *parser) drop() ast.Stmt {
 	for {
 		d.Names = append(d.Names, p.name())
 		switch {
-		case d.Kind == "function" && p.acceptOp("("):
-			args := []ast.TypeName{}
-			for !p.isOp(")") {
-				_, t := p.parameter()
-				args = append(args, t)
-				if !p.acceptOp(",") {
-					break
-				}
-			}
-			p.expectOp(")")
+		case d.Kind == "function" && p.isOp("("):
+			args := p.argTypes()
 			for len(d.Args) < len(d.Names) {
 				d.Args = append(d.Args, nil)
 			}
@@ -82,101 +74,6 @@ func (p *parser) drop() ast.Stmt {
 	}
 	d.Cascade = p.cascade()
 	return d
-}
-
-func (p *parser) alter() ast.Stmt {
-	p.expect("alter")
-	a := &ast.Alter{Pos: p.pos()}
-	a.Kind = p.objectKind()
-	if a.Kind == "system" || a.Kind == "default privileges" {
-		a.Action = a.Kind
-		p.skipStatement()
-		return a
-	}
-	a.IfExists = p.ifExists()
-	p.accept("only")
-	a.Name = p.name()
-	if p.isOp("(") {
-		p.skipParens()
-	}
-	if p.isOp("*") {
-		p.next()
-	}
-	p.alterAction(a)
-	return a
-}
-
-func (p *parser) alterAction(a *ast.Alter) {
-	first := p.i
-	switch {
-	case p.accept("rename", "to"):
-		a.Action, a.NewName = "rename to", p.colID()
-	case p.accept("rename", "constraint"):
-		a.Action, a.Column = "rename constraint", p.colID()
-		p.expect("to")
-		a.NewName = p.colID()
-	case p.accept("rename"):
-		p.accept("column")
-		a.Action, a.Column = "rename column", p.colID()
-		p.expect("to")
-		a.NewName = p.colID()
-	case p.accept("owner", "to"):
-		a.Action, a.NewName = "owner to", p.label()
-	case p.accept("set", "schema"):
-		a.Action, a.NewName = "set schema", p.colID()
-	case p.is("add") && !p.peek(1).isWord("constraint") && !p.peek(1).isWord("primary") && !p.peek(1).isWord("unique") &&
-		!p.peek(1).isWord("check") && !p.peek(1).isWord("foreign") && !p.peek(1).isWord("value"):
-		p.next()
-		p.accept("column")
-		p.ifNotExists()
-		a.Action = "add column"
-		a.Def = &ast.ColumnDef{}
-		p.columnDef(a.Def)
-		a.Column = a.Def.Name
-	case p.is("drop") && !p.peek(1).isWord("constraint"):
-		p.next()
-		p.accept("column")
-		p.ifExists()
-		a.Action, a.Column = "drop column", p.colID()
-		p.cascade()
-	default:
-		// The words say what is not there: add constraint, alter column, set, ...
-		var words []string
-		for t := p.tok(); t.kind == tIdent && !t.quoted && t.cat != notKeyword && len(words) < 3; t = p.tok() {
-			words = append(words, p.next().text)
-		}
-		if words == nil {
-			p.unexpected()
-		}
-		a.Action = strings.Join(words, " ")
-		if a.Action == "alter column" && p.tok().isColID() {
-			a.Column = p.colID()
-		}
-		p.i = max(p.i, first+1)
-		p.skipStatement()
-		return
-	}
-	if p.isOp(",") {
-		p.unsupported(p.pos(), "several actions in one ALTER", "Write one ALTER for each.")
-	}
-}
-
-func (p *parser) comment() ast.Stmt {
-	p.expect("comment", "on")
-	c := &ast.Comment{Kind: p.objectKind(), Name: p.name()}
-	if p.isOp("(") {
-		p.skipParens()
-	}
-	if p.accept("on") {
-		p.accept("domain")
-		p.name()
-	}
-	p.expect("is")
-	if !p.accept("null") {
-		s := p.stringLit()
-		c.Text = &s
-	}
-	return c
 }
 
 func (p *parser) grant() ast.Stmt {

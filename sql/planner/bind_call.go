@@ -366,11 +366,12 @@ func (b *binder) special(c *exprCtx, e *ast.FuncCall, name string) (Expr, bool, 
 }
 
 var aggForbidden = map[string]string{
-	"WHERE":    "aggregate functions are not allowed in WHERE",
-	"GROUP BY": "aggregate functions are not allowed in GROUP BY",
-	"JOIN/ON":  "aggregate functions are not allowed in JOIN conditions",
-	"FROM":     "aggregate functions are not allowed in FROM clause of their own query level",
-	"FILTER":   "aggregate functions are not allowed in FILTER",
+	"check constraints": "aggregate functions are not allowed in check constraints",
+	"WHERE":             "aggregate functions are not allowed in WHERE",
+	"GROUP BY":          "aggregate functions are not allowed in GROUP BY",
+	"JOIN/ON":           "aggregate functions are not allowed in JOIN conditions",
+	"FROM":              "aggregate functions are not allowed in FROM clause of their own query level",
+	"FILTER":            "aggregate functions are not allowed in FILTER",
 }
 
 func (b *binder) aggregate(c *exprCtx, e *ast.FuncCall) (Expr, error) {

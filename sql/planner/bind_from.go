@@ -156,11 +156,15 @@ func (b *binder) tableRef(f *ast.TableRef, lat *scope) (lrel, *scope, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		t, err := b.queryTable(q, alias)
+		t, err := b.queryTable(q, ast.Alias{Name: alias.Name, Pos: alias.Pos})
 		if err != nil {
 			return nil, nil, err
 		}
 		t.schema, t.rel = rel.Schema, rel
+		b.boundColumns(t)
+		if err := aliasColumns(t, alias); err != nil {
+			return nil, nil, err
+		}
 		return q.rel, oneTable(lat, t), nil
 	}
 	if rel.Kind == catalog.Sink || rel.Kind == catalog.Index {
@@ -180,8 +184,12 @@ func (b *binder) tableRef(f *ast.TableRef, lat *scope) (lrel, *scope, error) {
 // relation finds a relation by name (42P01).
 func (b *binder) relation(n ast.Name) (*catalog.Relation, error) {
 	schema := n.Schema()
+	if rel := b.boundRelation(n); rel != nil {
+		return rel, nil
+	}
 	if b.o.Catalog != nil {
 		if rel := b.o.Catalog.Find(schema, n.Base(), b.o.SearchPath); rel != nil {
+			b.record(n, rel)
 			return rel, nil
 		}
 	}
@@ -205,7 +213,7 @@ func (b *binder) scan(rel *catalog.Relation, alias, cols ast.Alias) (*lScan, *ta
 	for i, c := range rel.Columns {
 		id := b.newCol(c.Name, c.Type)
 		b.cols[id].qual = alias.Name
-		b.cols[id].origin = Origin{rel.OID, int16(i + 1)}
+		b.cols[id].origin = Origin{rel.OID, rel.Attnum(i)}
 		b.cols[id].notNull = c.NotNull || slices.Contains(rel.PrimaryKey, i)
 		s.ids = append(s.ids, id)
 		t.cols = append(t.cols, scopeCol{c.Name, id, t})
@@ -215,6 +223,7 @@ func (b *binder) scan(rel *catalog.Relation, alias, cols ast.Alias) (*lScan, *ta
 			return nil, nil, err
 		}
 	}
+	b.boundColumns(t)
 	return s, t, aliasColumns(t, cols)
 }
 
@@ -261,15 +270,15 @@ func (b *binder) view(rel *catalog.Relation, pos int) (*qres, error) {
 		return nil, unplaced(err)
 	}
 	b.viewDepth++
-	noParams, fnArgs, reader := b.noParams, b.fnArgs, b.o
-	b.noParams, b.fnArgs = true, nil
+	noParams, fnArgs, reader, bound := b.noParams, b.fnArgs, b.o, b.bound
+	b.noParams, b.fnArgs, b.bound = true, nil, rel.Bound
 	if rel.Path != nil { // its names mean what they meant to whoever made it
 		own := *b.o
 		own.SearchPath = rel.Path
 		b.o = &own
 	}
 	q, err := b.queryIn(ast, nil, nil)
-	b.noParams, b.fnArgs, b.o = noParams, fnArgs, reader
+	b.noParams, b.fnArgs, b.o, b.bound = noParams, fnArgs, reader, bound
 	b.viewDepth--
 	if err != nil {
 		return nil, unplaced(err)

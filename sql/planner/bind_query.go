@@ -3,6 +3,7 @@ package planner
 import (
 	"slices"
 	"strconv"
+	"streamsql/catalog"
 
 	"streamsql/internal/fn"
 	"streamsql/internal/pgerr"
@@ -21,15 +22,17 @@ type binder struct {
 	reads      []uint32
 	groupWins  idset // window_start ids of windows in GROUP BY
 	paramsUsed map[int]bool
-	recursion  []*recursion // WITH RECURSIVE queries being bound, the innermost last
-	used       idset        // columns that the statement's text refers to
-	fnArgs     *funcArgs    // of the function whose body is being bound, nil outside
-	inlining   []uint32     // the functions whose bodies are being bound, the innermost last
-	calls      []uint32     // functions that have been called
+	recursion  []*recursion      // WITH RECURSIVE queries being bound, the innermost last
+	used       idset             // columns that the statement's text refers to
+	fnArgs     *funcArgs         // of the function whose body is being bound, nil outside
+	inlining   []uint32          // the functions whose bodies are being bound, the innermost last
+	calls      []uint32          // functions that have been called
+	bound      []catalog.Binding // of the view whose definition is being bound; nil: names mean what the catalog says
+	recorded   []catalog.Binding // what names of the statement mean
 }
 
 func newBinder(o *Options) *binder {
-	return &binder{o: o, params: &paramTypes{ts: append([]types.T(nil), o.ParamTypes...)}, used: idset{}, groupWins: idset{}, paramsUsed: map[int]bool{}}
+	return &binder{o: o, bound: o.Bound, params: &paramTypes{ts: append([]types.T(nil), o.ParamTypes...)}, used: idset{}, groupWins: idset{}, paramsUsed: map[int]bool{}}
 }
 
 // qres is a bound query: its operators and result columns.

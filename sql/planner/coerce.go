@@ -26,6 +26,9 @@ func ResolveType(tn ast.TypeName, cat *catalog.Snapshot) (types.T, error) {
 		return pgerr.New(pgerr.UndefinedObject, "type \"%s\" does not exist", s).At(tn.Pos)
 	}
 	if schema != "" && schema != "pg_catalog" {
+		if schema != "information_schema" && cat != nil && cat.FindType(schema, name, nil) != nil {
+			return userType(tn, cat, notFound)
+		}
 		if schema != "information_schema" {
 			return types.T{}, notFound()
 		}
@@ -42,7 +45,7 @@ func ResolveType(tn ast.TypeName, cat *catalog.Snapshot) (types.T, error) {
 	}
 	t, ok := types.Lookup(name)
 	if !ok {
-		return types.T{}, notFound()
+		return userType(tn, cat, notFound)
 	}
 	var mods []int
 	for _, m := range tn.Mods {

@@ -87,10 +87,22 @@ func (b *binder) dmlTarget(n ast.Name, kind DMLKind) (*catalog.Relation, error) 
 
 // BindDefault gives the value of a column that a row leaves out: its DEFAULT, else NULL. It has the column's type.
 func BindDefault(col *catalog.Column, o *Options) (Expr, error) {
-	if col.Default == "" {
+	var e ast.Expr
+	var err error
+	switch {
+	case col.Sequence != 0:
+		e = nextValue(col.Sequence)
+	case col.Default == "" && col.Domain != 0:
+		if t := o.Catalog.TypeByOID(col.Domain); t != nil && t.Default != "" {
+			e, err = parser.ParseExpr(t.Default)
+			break
+		}
+		fallthrough
+	case col.Default == "":
 		return &Const{nil, col.Type}, nil
+	default:
+		e, err = parser.ParseExpr(col.Default)
 	}
-	e, err := parser.ParseExpr(col.Default)
 	if err != nil {
 		return nil, unplaced(err)
 	}
@@ -113,7 +125,7 @@ func (b *binder) rowScope(rel *catalog.Relation, alias string) (*scope, []int) {
 	var ids []int
 	for i, c := range rel.Columns {
 		id := b.newCol(c.Name, c.Type)
-		b.cols[id].qual, b.cols[id].origin = alias, Origin{rel.OID, int16(i + 1)}
+		b.cols[id].qual, b.cols[id].origin = alias, Origin{rel.OID, rel.Attnum(i)}
 		ids = append(ids, id)
 		t.cols = append(t.cols, scopeCol{c.Name, id, t})
 	}

@@ -30,6 +30,10 @@ type Options struct {
 	view       bool // the plan is of a view
 	// Called is told the functions that BindScalar finds called, those that their bodies call included; may be nil.
 	Called func(oid uint32)
+	// Clause and Table are, for BindScalar, what messages name the place of the expression, and the name that may qualify columns.
+	Clause, Table string
+	// Bound says what names mean in the definition of a view that is planned again; nil: what the catalog says.
+	Bound []catalog.Binding
 }
 
 // Query is a planned query.
@@ -46,6 +50,8 @@ type Query struct {
 	Depends []uint32
 	// Calls lists the OIDs of the functions that the query calls, those that their bodies call included.
 	Calls []uint32
+	// Bound says what the names of relations in the query mean, for the catalog.
+	Bound []catalog.Binding
 	// AsOf and UpTo bound a SUBSCRIBE in time; nil where they were not given.
 	AsOf, UpTo *TimeBound
 }
@@ -113,7 +119,7 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 	}
 	ids := make([]int, len(r.cols))
 	need := idset{}
-	out := &Query{Params: params, Continuous: b.o.Continuous, Depends: b.reads, Calls: b.calls}
+	out := &Query{Params: params, Continuous: b.o.Continuous, Depends: b.reads, Calls: b.calls, Bound: b.bindings()}
 	for i, c := range r.cols {
 		ids[i] = c.id
 		need[c.id] = true
@@ -214,11 +220,18 @@ func BindScalar(e ast.Expr, schema []vec.Field, want types.T, o *Options) (Expr,
 	b := newBinder(o)
 	sc := &scope{}
 	t := &table{hidden: true}
+	if o.Table != "" {
+		t = &table{alias: o.Table}
+	}
+	clause := o.Clause
+	if clause == "" {
+		clause = "this expression"
+	}
 	for _, f := range schema {
 		t.cols = append(t.cols, scopeCol{f.Name, b.newCol(f.Name, f.Type), t})
 	}
 	sc.addTable(t)
-	x, err := b.expr(&exprCtx{s: sc, clause: "this expression", noSubqueries: true}, e)
+	x, err := b.expr(&exprCtx{s: sc, clause: clause, noSubqueries: true}, e)
 	if err != nil {
 		return nil, err
 	}

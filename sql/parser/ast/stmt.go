@@ -14,16 +14,31 @@ type ColumnDef struct {
 	Type       TypeName
 	NotNull    bool
 	PrimaryKey bool
-	Unique     bool
 	Default    Expr
-	Check      Expr
 	Generated  Expr   // GENERATED ALWAYS AS (e) STORED
 	Identity   string // "", "always", "by default"
+	Serial     bool   // serial and its kin
+	Sequence   *SequenceOptions
 	Collation  string
-	References *Name
+	// Constraints are those besides NOT NULL, written with the column: they name it alone.
+	Constraints []*Constraint
 	// Text of the expressions above as written, for the catalog.
-	DefaultText, GeneratedText, CheckText string
-	Pos                                   Pos
+	DefaultText, GeneratedText string
+	Pos                        Pos
+}
+
+// SequenceOptions are those of CREATE and ALTER SEQUENCE and of identity columns; nil where not given.
+type SequenceOptions struct {
+	Type                              *TypeName
+	Start, Increment, Min, Max, Cache *int64
+	NoMin, NoMax                      bool
+	Cycle                             *bool
+	OwnedBy                           *Name // table and column
+	OwnedByNone                       bool
+	Restart                           bool
+	RestartWith                       *int64
+	Name                              *Name // SEQUENCE NAME, of identity columns
+	Pos                               Pos
 }
 
 // Watermark is WATERMARK FOR column [AS expr].
@@ -43,7 +58,19 @@ type Constraint struct {
 	CheckText  string
 	RefTable   *Name
 	RefColumns []string
-	Pos        Pos
+	// OnUpdate and OnDelete are as pg_constraint has them: a no action, r restrict, c cascade, n set null, d set default.
+	OnUpdate, OnDelete, Match byte
+	Deferrable, Deferred      bool
+	NotValid                  bool
+	UsingIndex                string // of ALTER TABLE .. ADD UNIQUE USING INDEX
+	Pos                       Pos
+}
+
+// TableLike is LIKE table of CREATE TABLE. At is where it stands among the columns.
+type TableLike struct {
+	Table                                                         Name
+	At                                                            int
+	Defaults, Constraints, Identity, Generated, Indexes, Comments bool
 }
 
 // CreateTable is CREATE TABLE or CREATE SOURCE.
@@ -62,6 +89,8 @@ type CreateTable struct {
 	AsText     string
 	Names      []string
 	WithNoData bool
+	Like       []TableLike
+	OnCommit   string // "", "delete rows", "drop"
 }
 
 // CreateView is CREATE [MATERIALIZED] VIEW. Text is the query as written.
@@ -92,6 +121,8 @@ type CreateSink struct {
 type CreateSchema struct {
 	IfNotExists bool
 	Name        string
+	Elements    []Stmt // CREATE TABLE and VIEW within it
+	Texts       []string
 	Pos         Pos
 }
 
@@ -103,6 +134,9 @@ type CreateIndex struct {
 	Table       Name
 	Method      string
 	Columns     []OrderItem
+	Terms       []string // Columns as written
+	Where       Expr
+	WhereText   string
 	Pos         Pos
 }
 
@@ -128,7 +162,31 @@ type CreateFunction struct {
 	Quoted  bool
 }
 
-// CreateOther is a CREATE of a kind that streamsql does not have yet (TYPE, SEQUENCE, SECRET, CONNECTION, ROLE ..): Kind names it.
+// CreateSequence is CREATE SEQUENCE.
+type CreateSequence struct {
+	Temp        bool
+	IfNotExists bool
+	Name        Name
+	Options     SequenceOptions
+}
+
+// CreateEnum is CREATE TYPE .. AS ENUM.
+type CreateEnum struct {
+	Name   Name
+	Labels []string
+}
+
+// CreateDomain is CREATE DOMAIN.
+type CreateDomain struct {
+	Name        Name
+	Type        TypeName
+	Default     Expr
+	DefaultText string
+	NotNull     bool
+	Checks      []*Constraint
+}
+
+// CreateOther is a CREATE of a kind that streamsql does not have yet (SECRET, CONNECTION, ROLE ..): Kind names it.
 type CreateOther struct {
 	Kind string
 	Name Name
@@ -145,23 +203,68 @@ type Drop struct {
 	Pos      Pos
 }
 
-// Alter is ALTER of anything: Action says what in lower-case words ("rename to", "rename column", "add column", "owner to", "set schema", ...).
+// Alter is ALTER of anything.
 type Alter struct {
 	Kind     string
 	Name     Name
+	Args     []TypeName // of a function
 	IfExists bool
-	Action   string
-	Column   string
-	NewName  string
-	Def      *ColumnDef
+	Actions  []*AlterAction
+	Sequence *SequenceOptions // of ALTER SEQUENCE
 	Pos      Pos
+}
+
+// AlterAction is one action of ALTER: Action says what in lower-case words ("rename to", "rename column", "add column", "owner to",
+// "set schema", "alter column type", ...). What else is set depends on it.
+type AlterAction struct {
+	Action     string
+	Column     string // also of a constraint, or the neighbour of an enum's new label
+	NewName    string
+	Def        *ColumnDef
+	Constraint *Constraint
+	Type       *TypeName
+	Expr       Expr // of USING and SET DEFAULT
+	ExprText   string
+	Identity   string
+	Sequence   *SequenceOptions
+	IfExists   bool // of IF NOT EXISTS too
+	Cascade    bool
+	Before     bool // of ADD VALUE .. BEFORE; else after Column, if that is given
+	Pos        Pos
 }
 
 // Comment is COMMENT ON kind name IS text; Text nil removes it.
 type Comment struct {
-	Kind string // "table", "column", "view", ...
-	Name Name   // of a column: table parts, then the column
-	Text *string
+	Kind  string // "table", "column", "view", ...
+	Name  Name   // of a column: table parts, then the column
+	Table Name   // of a constraint: what it is on; without parts for others
+	Args  []TypeName
+	Text  *string
+}
+
+// Merge is MERGE.
+type Merge struct {
+	With   *With
+	Table  Name
+	Alias  string
+	Source FromItem
+	On     Expr
+	When   []*MergeWhen
+	Pos    Pos
+}
+
+// MergeWhen is one WHEN of MERGE. Exactly one of Insert, Update, Delete and Nothing is set.
+type MergeWhen struct {
+	Matched                 bool
+	And                     Expr
+	Update, Delete, Nothing bool
+	Set                     []Assignment
+	Insert                  bool
+	Columns                 []string
+	ColumnPos               []Pos
+	Overriding              string
+	Values                  []Expr // nil: DEFAULT VALUES
+	Pos                     Pos
 }
 
 // Insert is INSERT. Query nil is DEFAULT VALUES.
@@ -219,6 +322,7 @@ type Delete struct {
 type Truncate struct {
 	Names   []Name
 	Cascade bool
+	Restart bool // RESTART IDENTITY
 }
 
 // Copy is COPY. Exactly one of Table, Query and Subscribe is set.
@@ -365,6 +469,10 @@ func (*CreateSchema) stmt()   {}
 func (*CreateIndex) stmt()    {}
 func (*CreateFunction) stmt() {}
 func (*CreateOther) stmt()    {}
+func (*CreateSequence) stmt() {}
+func (*CreateEnum) stmt()     {}
+func (*CreateDomain) stmt()   {}
+func (*Merge) stmt()          {}
 func (*Drop) stmt()           {}
 func (*Alter) stmt()          {}
 func (*Comment) stmt()        {}

@@ -1,0 +1,104 @@
+package catalog
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"streamsql/internal/fn"
+	"streamsql/internal/types"
+)
+
+// Type is an enum or a domain that a user has made. It is immutable: ALTER TYPE makes a new one of the same OID.
+type Type struct {
+	OID, ArrayOID uint32
+	Schema, Name  string
+	Kind          byte // e enum, d domain, as in pg_type.typtype
+	// Labels are of an enum, in their order.
+	Labels []EnumLabel `json:",omitempty"`
+	// Base, NotNull, Default and Checks are of a domain.
+	Base    types.T       `json:",omitzero"`
+	NotNull bool          `json:",omitempty"`
+	Default string        `json:",omitempty"`
+	Checks  []*Constraint `json:",omitempty"`
+	Owner   string
+}
+
+// EnumLabel is a value of an enum.
+type EnumLabel struct {
+	OID   uint32
+	Label string
+	Order float32 // pg_enum.enumsortorder
+}
+
+// LastOID gives the highest OID that the type has taken.
+func (t *Type) LastOID() uint32 {
+	last := max(t.OID, t.ArrayOID)
+	for _, l := range t.Labels {
+		last = max(last, l.OID)
+	}
+	for _, c := range t.Checks {
+		last = max(last, c.OID)
+	}
+	return last
+}
+
+// WithType gives a snapshot that also has t, in place of a type of the same OID.
+func (s *Snapshot) WithType(t *Type) *Snapshot {
+	c := s.clone()
+	c.types = maps.Clone(s.types)
+	if c.types == nil {
+		c.types = map[uint32]*Type{}
+	}
+	c.types[t.OID] = t
+	return c
+}
+
+// WithoutTypes gives a snapshot that lacks the types in oids.
+func (s *Snapshot) WithoutTypes(oids ...uint32) *Snapshot {
+	c := s.clone()
+	c.types = maps.Clone(s.types)
+	for _, oid := range oids {
+		delete(c.types, oid)
+	}
+	return c
+}
+
+// TypeByOID finds a user's type by its OID; nil if there is none.
+func (s *Snapshot) TypeByOID(oid uint32) *Type { return s.types[oid] }
+
+// Types gives the users' types by OID.
+func (s *Snapshot) Types() []*Type {
+	return slices.SortedFunc(maps.Values(s.types), func(a, b *Type) int { return cmp.Compare(a.OID, b.OID) })
+}
+
+// FindType looks a user's type up by its name, in schema if it is given, else along the search path; nil if there is none.
+func (s *Snapshot) FindType(schema, name string, path []string) *Type {
+	if schema != "" {
+		path = []string{schema}
+	}
+	for _, p := range path {
+		for _, t := range s.types {
+			if t.Schema == p && t.Name == name {
+				return t
+			}
+		}
+	}
+	return nil
+}
+
+// Register makes the type known to the types of the process.
+func (t *Type) Register() {
+	in := &types.Info{OID: t.OID, Name: t.Name, Format: fn.QuoteIdent(t.Name), Array: t.ArrayOID, Len: 4, Category: 'E', Type: t.Kind, ByVal: true, Align: 'i'}
+	if t.Kind == 'e' {
+		in.Enum = &types.Enum{}
+		for _, l := range t.Labels {
+			in.Enum.Labels = append(in.Enum.Labels, l.Label)
+			in.Enum.Orders = append(in.Enum.Orders, l.Order)
+		}
+	} else if b := types.InfoOf(t.Base); b != nil {
+		in.Len, in.Category, in.ByVal, in.Align = b.Len, b.Category, b.ByVal, b.Align
+	}
+	array := &types.Info{OID: t.ArrayOID, Name: "_" + t.Name, Format: in.Format + "[]", Len: -1, Category: 'A', Type: 'b', Align: 'i', Elem: t.OID}
+	types.Register(in, array)
+}

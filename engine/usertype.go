@@ -1,0 +1,324 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"streamsql/catalog"
+	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
+	"streamsql/internal/vec"
+	"streamsql/sql/parser/ast"
+	"streamsql/sql/planner"
+)
+
+// typeTaken refuses a name that a type, or the row type of a relation, has already.
+func (s *Session) typeTaken(schema, name string) error {
+	cat := s.catalog()
+	if cat.FindType(schema, name, nil) != nil || cat.Get(schema, name) != nil && cat.Get(schema, name).Kind != catalog.SequenceKind {
+		return pgerr.New(pgerr.DuplicateObject, "type \"%s\" already exists", name)
+	}
+	return nil
+}
+
+// newTypeOIDs takes OIDs that no type of this process has: what a type means is known by its OID everywhere.
+func (e *Engine) newTypeOIDs(n uint32) uint32 {
+	e.write.Lock()
+	defer e.write.Unlock()
+	e.nextOID = max(e.nextOID, types.ReserveOIDs(e.nextOID, n))
+	return e.newOIDs(n)
+}
+
+// createEnum executes CREATE TYPE .. AS ENUM.
+func (s *Session) createEnum(x *ast.CreateEnum) error {
+	schema, name, err := s.qualify(x.Name)
+	if err != nil {
+		return err
+	}
+	if err := s.typeTaken(schema, name); err != nil {
+		return err
+	}
+	t := &catalog.Type{Schema: schema, Name: name, Kind: 'e', Owner: s.user}
+	oid := s.e.newTypeOIDs(uint32(len(x.Labels)) + 2)
+	t.OID, t.ArrayOID = oid, oid+1
+	for i, l := range x.Labels {
+		if err := checkLabel(l); err != nil {
+			return err
+		}
+		if slices.Contains(x.Labels[:i], l) {
+			e := pgerr.New(pgerr.UniqueViolation, "duplicate key value violates unique constraint \"pg_enum_typid_label_index\"").
+				WithDetail("Key (enumtypid, enumlabel)=(%d, %s) already exists.", t.OID, l)
+			return e
+		}
+		t.Labels = append(t.Labels, catalog.EnumLabel{OID: oid + 2 + uint32(i), Label: l, Order: float32(i + 1)})
+	}
+	s.putType(t)
+	return nil
+}
+
+func checkLabel(l string) error {
+	if len(l) > 63 {
+		return pgerr.New(pgerr.InvalidName, "invalid enum label \"%s\"", l).WithDetail("Labels must be 63 bytes or less.")
+	}
+	return nil
+}
+
+// putType makes a type part of the transaction's catalog.
+func (s *Session) putType(t *catalog.Type) {
+	t.Register()
+	s.change(&ddl{ch: &catalogChange{PutTypes: []*catalog.Type{t}}})
+}
+
+// createDomain executes CREATE DOMAIN.
+func (s *Session) createDomain(x *ast.CreateDomain) error {
+	schema, name, err := s.qualify(x.Name)
+	if err != nil {
+		return err
+	}
+	if err := s.typeTaken(schema, name); err != nil {
+		return err
+	}
+	t := &catalog.Type{Schema: schema, Name: name, Kind: 'd', Owner: s.user, NotNull: x.NotNull, Default: x.DefaultText}
+	base, domain, err := planner.ResolveColumnType(x.Type, s.catalog(), s.searchPath(s.catalog()))
+	if err != nil {
+		return err
+	}
+	if domain != 0 {
+		return pgerr.New(pgerr.FeatureNotSupported, "a domain over a domain is not supported").WithHint("Name the base type.").At(x.Type.Pos)
+	}
+	if base.IsPseudo() {
+		return pgerr.New(pgerr.DatatypeMismatch, "\"%s\" is not a valid base type for a domain", base.Format()).At(x.Type.Pos)
+	}
+	t.Base = base
+	if x.Default != nil {
+		if _, err := planner.BindScalar(x.Default, nil, base, s.planOptions(nil, "")); err != nil {
+			return err
+		}
+	}
+	oid := s.e.newTypeOIDs(uint32(len(x.Checks)) + 2)
+	t.OID, t.ArrayOID = oid, oid+1
+	for i, c := range x.Checks {
+		if err := s.addDomainCheck(t, c, oid+2+uint32(i)); err != nil {
+			return err
+		}
+	}
+	s.putType(t)
+	return nil
+}
+
+func (s *Session) addDomainCheck(t *catalog.Type, c *ast.Constraint, oid uint32) error {
+	taken := func(n string) bool {
+		return slices.ContainsFunc(t.Checks, func(k *catalog.Constraint) bool { return k.Name == n })
+	}
+	name := c.Name
+	if name == "" {
+		name = freeName(t.Name, "", "check", taken)
+	} else if taken(name) {
+		return pgerr.New(pgerr.DuplicateObject, "constraint \"%s\" for domain \"%s\" already exists", name, t.Name).At(c.Pos)
+	}
+	k := &catalog.Constraint{OID: oid, Name: name, Kind: catalog.CheckConstraint, Expr: c.CheckText}
+	next := *t
+	next.NotNull, next.Checks = false, []*catalog.Constraint{k}
+	if _, err := planner.DomainChecks(&next, &planner.Column{Typ: t.Base, Name: "value"}, s.planOptions(nil, "")); err != nil {
+		return err
+	}
+	t.Checks = append(slices.Clip(t.Checks), k)
+	return nil
+}
+
+// findType finds the type that a statement names; nil where IF EXISTS allows that there is none.
+func (s *Session) findType(n ast.Name, kind string, ifExists bool) (*catalog.Type, error) {
+	cat := s.catalog()
+	t := cat.FindType(n.Schema(), n.Base(), s.searchPath(cat))
+	switch {
+	case t == nil && ifExists:
+		s.notice(pgerr.New(pgerr.SuccessfulCompletion, "type \"%s\" does not exist, skipping", n))
+		return nil, nil
+	case t == nil:
+		if _, ok := types.Lookup(n.Base()); ok && n.Schema() == "" {
+			return nil, pgerr.New(pgerr.DependentObjectsStillExist, "cannot drop type %s because it is required by the database system", n.Base())
+		}
+		return nil, pgerr.New(pgerr.UndefinedObject, "type \"%s\" does not exist", n).At(0)
+	case kind == "domain" && t.Kind != 'd':
+		return nil, pgerr.New(pgerr.WrongObjectType, "\"%s\" is not a domain", n)
+	}
+	return t, nil
+}
+
+func (s *Session) dropTypes(x *ast.Drop) error {
+	var ts []*catalog.Type
+	for _, n := range x.Names {
+		t, err := s.findType(n, x.Kind, x.IfExists)
+		if err != nil {
+			return err
+		}
+		if t != nil {
+			ts = append(ts, t)
+		}
+	}
+	return s.dropAll(s.catalog(), dropping{types: ts}, x.Cascade)
+}
+
+// alterType executes ALTER TYPE and ALTER DOMAIN.
+func (s *Session) alterType(ctx context.Context, x *ast.Alter) error {
+	old, err := s.findType(x.Name, x.Kind, x.IfExists)
+	if err != nil || old == nil {
+		return err
+	}
+	t := *old
+	t.Labels, t.Checks = slices.Clone(old.Labels), slices.Clone(old.Checks)
+	for _, a := range x.Actions {
+		switch a.Action {
+		case "owner to":
+			continue
+		case "rename to":
+			if err := s.typeTaken(t.Schema, a.NewName); err != nil {
+				return err
+			}
+			t.Name = a.NewName
+		case "set schema":
+			if _, ok := s.catalog().SchemaOID(a.NewName); !ok {
+				return pgerr.New(pgerr.InvalidSchemaName, "schema \"%s\" does not exist", a.NewName)
+			}
+			t.Schema = a.NewName
+		case "add value", "rename value":
+			if t.Kind != 'e' {
+				return pgerr.New(pgerr.WrongObjectType, "%s is not an enum", t.Name)
+			}
+			if err := s.alterEnum(&t, a); err != nil {
+				return err
+			}
+		case "set default":
+			if _, err := planner.BindScalar(a.Expr, nil, t.Base, s.planOptions(nil, "")); err != nil {
+				return err
+			}
+			t.Default = a.ExprText
+		case "drop default":
+			t.Default = ""
+		case "set not null", "drop not null":
+			t.NotNull = a.Action == "set not null"
+		case "add constraint":
+			if a.Constraint.Kind != "check" {
+				return pgerr.New(pgerr.SyntaxError, "%s constraints not possible for domains", a.Constraint.Kind).At(a.Constraint.Pos)
+			}
+			if err := s.addDomainCheck(&t, a.Constraint, s.e.newTypeOIDs(1)); err != nil {
+				return err
+			}
+		case "drop constraint":
+			i := slices.IndexFunc(t.Checks, func(k *catalog.Constraint) bool { return k.Name == a.Column })
+			if i < 0 {
+				if a.IfExists {
+					s.notice(pgerr.New(pgerr.SuccessfulCompletion, "constraint \"%s\" of domain \"%s\" does not exist, skipping", a.Column, t.Name))
+					continue
+				}
+				return pgerr.New(pgerr.UndefinedObject, "constraint \"%s\" of domain \"%s\" does not exist", a.Column, t.Name)
+			}
+			t.Checks = slices.Delete(t.Checks, i, i+1)
+		default:
+			return unsupportedAlter(x, a.Action)
+		}
+		s.putType(&t)
+		if t.Kind == 'd' && (a.Action == "add constraint" || a.Action == "set not null") {
+			if err := s.checkDomainColumns(ctx, &t); err != nil {
+				return err
+			}
+		}
+		next := t
+		t = next
+	}
+	return nil
+}
+
+// alterEnum executes ADD VALUE and RENAME VALUE.
+func (s *Session) alterEnum(t *catalog.Type, a *ast.AlterAction) error {
+	at := func(l string) int {
+		return slices.IndexFunc(t.Labels, func(e catalog.EnumLabel) bool { return e.Label == l })
+	}
+	if a.Action == "rename value" {
+		i := at(a.Column)
+		switch {
+		case i < 0:
+			return pgerr.New(pgerr.InvalidParameterValue, "\"%s\" is not an existing enum label", a.Column)
+		case at(a.NewName) >= 0:
+			return pgerr.New(pgerr.DuplicateObject, "enum label \"%s\" already exists", a.NewName)
+		}
+		for _, r := range s.catalog().Relations() {
+			for _, c := range r.Columns {
+				if e, _ := c.Type.Elem(); c.Type.OID == t.OID || e.OID == t.OID {
+					return pgerr.New(pgerr.FeatureNotSupported, "a value of an enum that columns use cannot be renamed").
+						WithDetail("%s %s has column %s.", r.Kind, r.Name, c.Name).WithHint("Add the new value, UPDATE the rows, and leave the old one.")
+				}
+			}
+		}
+		t.Labels[i].Label = a.NewName
+		return nil
+	}
+	if err := checkLabel(a.NewName); err != nil {
+		return err
+	}
+	if at(a.NewName) >= 0 {
+		if a.IfExists {
+			s.notice(pgerr.New(pgerr.DuplicateObject, "enum label \"%s\" already exists, skipping", a.NewName))
+			return nil
+		}
+		return pgerr.New(pgerr.DuplicateObject, "enum label \"%s\" already exists", a.NewName)
+	}
+	n := catalog.EnumLabel{OID: s.e.newTypeOIDs(1), Label: a.NewName, Order: 1}
+	i := len(t.Labels)
+	if a.Column != "" {
+		if i = at(a.Column); i < 0 {
+			return pgerr.New(pgerr.InvalidParameterValue, "\"%s\" is not an existing enum label", a.Column)
+		}
+		if !a.Before {
+			i++
+		}
+	}
+	switch {
+	case len(t.Labels) == 0:
+	case i == 0:
+		n.Order = t.Labels[0].Order - 1
+	case i == len(t.Labels):
+		n.Order = t.Labels[i-1].Order + 1
+	default:
+		lo, hi := t.Labels[i-1].Order, t.Labels[i].Order
+		if n.Order = lo + (hi-lo)/2; n.Order == lo || n.Order == hi {
+			return pgerr.New(pgerr.ProgramLimitExceeded, "there is no room for another value between \"%s\" and \"%s\"", t.Labels[i-1].Label, t.Labels[i].Label)
+		}
+	}
+	t.Labels = slices.Insert(t.Labels, i, n)
+	return nil
+}
+
+// checkDomainColumns holds the rows of all tables against a domain that has become stricter.
+func (s *Session) checkDomainColumns(ctx context.Context, t *catalog.Type) error {
+	for _, r := range s.catalog().Relations() {
+		if r.Kind != catalog.Table || !slices.ContainsFunc(r.Columns, func(c catalog.Column) bool { return c.Domain == t.OID }) {
+			continue
+		}
+		checks, err := s.rowChecks(r, nil)
+		if err != nil {
+			return err
+		}
+		snaps, _ := s.readSnapshots([]uint32{r.OID})
+		if snaps[r.OID] == nil {
+			continue
+		}
+		for i := range checks {
+			if i < len(r.Columns) {
+				checks[i].failed = func() func(b *vec.Batch, row int) error {
+					return func(*vec.Batch, int) error {
+						return pgerr.New(pgerr.CheckViolation, "a column of table \"%s\" contains values that violate the new constraint", r.Name).
+							WithDetail("%s", fmt.Sprintf("Domain %s is used there.", t.Name))
+					}
+				}()
+			}
+		}
+		if err := eachBatch(snaps[r.OID], s.e.alloc, func(b *vec.Batch) error {
+			return s.runChecks(ctx, checks, r.Fields(), []*vec.Batch{b})
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
