@@ -113,6 +113,9 @@ func Open(o Options) (*Engine, error) {
 	}
 	if o.Alloc == nil {
 		o.Alloc = vec.NewPool()
+		if o.Memory > 0 { // what lies idle counts as well
+			o.Alloc = vec.NewPoolKeeping(o.Memory / 16)
+		}
 	}
 	if o.BatchRows <= 0 || o.BatchRows > vec.MaxRows {
 		o.BatchRows = vec.MaxRows

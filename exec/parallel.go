@@ -32,7 +32,9 @@ type parallel struct {
 
 // parallelCopy is one of the operators, its context, and what it has sent during the call under way.
 type parallelCopy struct {
+	p       *parallel
 	op      Operator
+	held    int // rows of rows
 	ctx     Context
 	stats   Stats
 	rows    []*vec.Batch
@@ -44,7 +46,27 @@ type parallelCopy struct {
 // Emit implements Output.
 func (c *parallelCopy) Emit(b *vec.Batch) error {
 	c.rows = append(c.rows, b.Retain())
+	c.held += b.N
+	if c.held < parallelHold || c.p.closes != nil {
+		return nil
+	}
+	// So much is not gathered until the call is over: what follows takes it now, from one copy at a time.
+	c.p.guard.Lock()
+	defer c.p.guard.Unlock()
+	defer c.release()
+	for _, b := range c.rows {
+		if err := c.p.out.Emit(b); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+func (c *parallelCopy) release() {
+	for _, b := range c.rows {
+		b.Release()
+	}
+	c.rows, c.held = c.rows[:0], 0
 }
 
 // Watermark implements Output.
@@ -52,6 +74,9 @@ func (c *parallelCopy) Watermark(m Mark) error {
 	c.mark = m
 	return nil
 }
+
+// parallelHold is how many rows of a copy wait for the others at the most.
+const parallelHold = 8 * vec.MaxRows
 
 // parallelRows is how many rows a batch must have for its shares to be worth a goroutine each.
 const parallelRows = 512
@@ -161,7 +186,7 @@ func (p *parallel) open(n int) error {
 		if err != nil {
 			return err
 		}
-		c := &parallelCopy{op: op, ctx: *p.ctx, mark: Mark{W: vec.MinTime}}
+		c := &parallelCopy{p: p, op: op, ctx: *p.ctx, mark: Mark{W: vec.MinTime}}
 		c.ctx.shared = &p.guard
 		c.ctx.Stats = &c.stats
 		if f := p.ctx.Fn; f != nil {
@@ -249,10 +274,7 @@ func (p *parallel) each(side bool, f func(i int, c *parallelCopy) error) error {
 		err = p.send()
 	}
 	for _, c := range p.copies {
-		for _, b := range c.rows {
-			b.Release()
-		}
-		c.rows = c.rows[:0]
+		c.release()
 	}
 	return err
 }
@@ -361,9 +383,7 @@ func (p *parallel) close() error {
 		if err := c.op.Close(); err != nil && first == nil {
 			first = err
 		}
-		for _, b := range c.rows {
-			b.Release()
-		}
+		c.release()
 	}
 	p.copies = nil
 	return first

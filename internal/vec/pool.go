@@ -1,6 +1,7 @@
 package vec
 
 import (
+	"math"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,8 @@ import (
 type Pool struct {
 	classes [17]poolClass
 	held    atomic.Int64 // bytes lent out
+	idle    atomic.Int64 // bytes kept for reuse
+	keep    int64        // at the most
 }
 
 type poolClass struct {
@@ -28,7 +31,10 @@ const (
 )
 
 // NewPool makes an empty pool.
-func NewPool() *Pool { return &Pool{} }
+func NewPool() *Pool { return NewPoolKeeping(math.MaxInt64) }
+
+// NewPoolKeeping makes an empty pool that keeps at most so many bytes for reuse.
+func NewPoolKeeping(bytes int64) *Pool { return &Pool{keep: bytes} }
 
 func poolClassOf(size int) (class, capacity int) {
 	b := max(bits.Len(uint(size-1)), poolMinBits)
@@ -51,6 +57,7 @@ func (p *Pool) Allocate(size int) []byte {
 		ptr := c.free[n-1]
 		c.free = c.free[:n-1]
 		c.mu.Unlock()
+		p.idle.Add(-int64(capacity))
 		return unsafe.Slice((*byte)(ptr), capacity)[:size]
 	}
 	c.mu.Unlock()
@@ -82,12 +89,19 @@ func (p *Pool) Free(b []byte) {
 	if capacity != cap(b) {
 		return // not ours
 	}
+	if p.idle.Load()+int64(capacity) > p.keep {
+		return
+	}
 	c := &p.classes[class]
 	c.mu.Lock()
-	if len(c.free) < poolKeep>>(class+poolMinBits) {
+	kept := len(c.free) < poolKeep>>(class+poolMinBits)
+	if kept {
 		c.free = append(c.free, unsafe.Pointer(unsafe.SliceData(b)))
 	}
 	c.mu.Unlock()
+	if kept {
+		p.idle.Add(int64(capacity))
+	}
 }
 
 // Held gives the bytes lent out and not yet freed.
