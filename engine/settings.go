@@ -23,7 +23,40 @@ type setting struct {
 	desc     string
 }
 
-var settings = []setting{
+var settings = append(sessionSettings, plannerSettings()...)
+
+// plannerSettings are those that steer PostgreSQL's planner, executor and storage. Clients set them; here they change nothing.
+func plannerSettings() []setting {
+	var out []setting
+	add := func(kind byte, desc string, namesAndValues ...string) {
+		for i := 0; i < len(namesAndValues); i += 2 {
+			out = append(out, setting{name: namesAndValues[i], value: namesAndValues[i+1], kind: kind, desc: desc})
+		}
+	}
+	for _, plan := range []string{"async_append", "bitmapscan", "gathermerge", "hashagg", "hashjoin", "incremental_sort", "indexonlyscan", "indexscan",
+		"material", "memoize", "mergejoin", "nestloop", "parallel_append", "parallel_hash", "partition_pruning", "seqscan", "sort", "tidscan"} {
+		add('b', "Accepted; PostgreSQL's planner has this plan.", "enable_"+plan, "on")
+	}
+	const cost = "Accepted; a cost of PostgreSQL's planner."
+	add('b', cost, "enable_partitionwise_aggregate", "off", "enable_partitionwise_join", "off", "geqo", "on", "jit", "off",
+		"parallel_leader_participation", "on", "transaction_deferrable", "off", "default_transaction_deferrable", "off",
+		"array_nulls", "on", "lo_compat_privileges", "off", "quote_all_identifiers", "off", "synchronize_seqscans", "on", "check_function_bodies", "on")
+	add('s', cost, "cpu_index_tuple_cost", "0.005", "cpu_operator_cost", "0.0025", "cpu_tuple_cost", "0.01", "effective_cache_size", "4GB",
+		"hash_mem_multiplier", "2", "jit_above_cost", "100000", "jit_inline_above_cost", "500000", "jit_optimize_above_cost", "500000",
+		"maintenance_work_mem", "64MB", "max_stack_depth", "2MB", "min_parallel_index_scan_size", "512kB", "min_parallel_table_scan_size", "8MB",
+		"parallel_setup_cost", "1000", "parallel_tuple_cost", "0.1", "random_page_cost", "4", "seq_page_cost", "1", "temp_buffers", "8MB",
+		"default_table_access_method", "heap", "default_tablespace", "", "default_toast_compression", "pglz", "force_parallel_mode", "off",
+		"lc_messages", "C", "lc_monetary", "C", "lc_numeric", "C", "lc_time", "C", "plan_cache_mode", "auto", "constraint_exclusion", "partition",
+		"restrict_nonsystem_relation_kind", "", "session_replication_role", "origin", "timezone_abbreviations", "Default", "xmloption", "content",
+		"xmlbinary", "base64", "backslash_quote", "safe_encoding", "compute_query_id", "auto", "default_text_search_config", "pg_catalog.simple",
+		"local_preload_libraries", "", "dynamic_library_path", "$libdir", "gin_fuzzy_search_limit", "0", "log_statement", "none")
+	add('i', cost, "default_statistics_target", "100", "effective_io_concurrency", "1", "from_collapse_limit", "8", "geqo_effort", "5",
+		"geqo_threshold", "12", "join_collapse_limit", "8", "max_parallel_workers", "8", "max_parallel_workers_per_gather", "2",
+		"max_parallel_maintenance_workers", "2", "log_min_duration_statement", "-1", "vacuum_cost_delay", "0", "vacuum_cost_limit", "200")
+	return out
+}
+
+var sessionSettings = []setting{
 	{name: "application_name", report: true, kind: 's', desc: "Sets the application name to be reported in statistics and logs."},
 	{name: "bytea_output", value: "hex", kind: 'e', enum: []string{"hex", "escape"}, desc: "Sets the output format for bytea."},
 	{name: "client_encoding", value: "UTF8", report: true, kind: 's', desc: "Sets the client's character set encoding."},
@@ -278,7 +311,7 @@ func (v *vars) apply(key, value string) error {
 		if n < -15 || n > 3 {
 			return pgerr.New(pgerr.InvalidParameterValue, "%d is outside the valid range for parameter \"extra_float_digits\" (-15 .. 3)", n)
 		}
-		v.env.ExtraFloat = n
+		v.env.SetExtraFloatDigits(n)
 	case "client_encoding":
 		switch strings.ToLower(strings.Trim(value, "'")) {
 		case "utf8", "utf-8", "unicode", "auto", "sql_ascii":

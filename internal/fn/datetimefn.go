@@ -394,6 +394,11 @@ func init() {
 				WithHint("Numeric time zones must have \"-\" or \"+\" as first character.")
 		}
 		z, err := types.LoadZoneOrAbbrev(name)
+		// A bare offset counts east here, as in a literal.
+		if err == nil && name != "" && (name[0] == '+' || name[0] == '-') {
+			off, _, _ := z.Offset(0)
+			z = types.FixedZone(-off)
+		}
 		return types.TimestampToTz(t, z), err
 	}, true), stable, ymd)
 	def("make_interval(int4,int4,int4,int4,int4,int4,float8) interval", rowD(makeInterval, true), defaults("0", "0", "0", "0", "0", "0", "0"),

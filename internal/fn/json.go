@@ -128,6 +128,39 @@ func anyJSON(jsonb bool) binder {
 	}
 }
 
+// linedJSON binds array_to_json and row_to_json, whose second argument asks for a line for each element.
+func linedJSON(ts []types.T, _ types.T) Kernel {
+	return rowD(func(c *Ctx, a []types.Datum) (types.Datum, error) {
+		b := AppendJSON(nil, c, ts[0], a[0])
+		if !a[1].(bool) {
+			return string(b), nil
+		}
+		var out []byte
+		depth, quoted := 0, false
+		for i := 0; i < len(b); i++ {
+			out = append(out, b[i])
+			switch {
+			case quoted:
+				if b[i] == '\\' {
+					i++
+					out = append(out, b[i])
+				} else {
+					quoted = b[i] != '"'
+				}
+			case b[i] == '"':
+				quoted = true
+			case b[i] == '{' || b[i] == '[':
+				depth++
+			case b[i] == '}' || b[i] == ']':
+				depth--
+			case b[i] == ',' && depth == 1:
+				out = append(out, "\n "...)
+			}
+		}
+		return string(out), nil
+	}, true)
+}
+
 func buildObject(c *Ctx, ts []types.T, a []types.Datum, jsonb bool) (types.Datum, error) {
 	if len(a)%2 != 0 {
 		return nil, pgerr.New(pgerr.InvalidParameterValue, "argument list must have even number of elements").
@@ -514,6 +547,8 @@ func init() {
 	}
 	def("array_to_json(anyarray) json", nil, bound(anyJSON(false)), stable)
 	def("row_to_json(record) json", nil, bound(anyJSON(false)), stable)
+	def("array_to_json(anyarray,bool) json", nil, bound(linedJSON), stable)
+	def("row_to_json(record,bool) json", nil, bound(linedJSON), stable)
 	op("jsonb @> jsonb bool", row2(func(a, b []byte) bool { return contains(a, b, true) }))
 	op("jsonb <@ jsonb bool", row2(func(a, b []byte) bool { return contains(b, a, true) }))
 	def("jsonb_contains(jsonb,jsonb) bool", row2(func(a, b []byte) bool { return contains(a, b, true) }))

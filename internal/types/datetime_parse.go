@@ -268,6 +268,13 @@ func (d *dtDecoder) word(w string, next dtToken) (skip int, e dtError) {
 		d.textM = m
 		return 0, dtOK
 	}
+	if z := changingAbbrev(w); z != nil {
+		if d.v.haveZone {
+			return 0, dtBadFormat
+		}
+		d.v.haveZone, d.v.zone = true, z
+		return 0, dtOK
+	}
 	if a, ok := zoneAbbrevs[w]; ok {
 		if d.v.haveZone {
 			return 0, dtBadFormat

@@ -160,7 +160,9 @@ func parseSettings(t *testing.T, s string) (*Env, string) {
 		case "bo":
 			env.ByteaOutput, name = v, "bytea_output"
 		case "fd":
-			_, _ = fmt.Sscan(v, &env.ExtraFloat)
+			var n int
+			_, _ = fmt.Sscan(v, &n)
+			env.SetExtraFloatDigits(n)
 			name = "extra_float_digits"
 		}
 		sql += fmt.Sprintf("SET %s = %s;", name, quote(v))

@@ -141,7 +141,7 @@ func AppendBool(dst []byte, b bool) []byte {
 }
 
 // AppendFloat8 appends f as float8out does. extra is Env.ExtraFloat: 0 or more
-// gives the shortest text that reads back as f, less gives 15+extra digits.
+// gives the shortest text that reads back as f, less gives 16+extra digits.
 func AppendFloat8(dst []byte, f float64, extra int) []byte {
 	// Integral values are most of what aggregates give; their shortest text is the integer's.
 	if f > -1e15 && f < 1e15 && f == math.Trunc(f) && extra >= 0 && (f != 0 || !math.Signbit(f)) {
@@ -167,7 +167,7 @@ func appendFloat(dst []byte, f float64, size, extra, digits int) []byte {
 	}
 	prec := -1
 	if extra < 0 {
-		digits = max(digits+extra, 1)
+		digits = max(digits+extra+1, 1)
 		prec = digits - 1
 	}
 	at := len(dst)

@@ -200,9 +200,19 @@ type Env struct {
 	DateStyle     string // "ISO, MDY" where empty; the output style and the order of ambiguous input
 	IntervalStyle string // postgres where empty
 	ByteaOutput   string // hex where empty
-	ExtraFloat    int    // extra_float_digits; 0 means the default, 1
+	// ExtraFloat is extra_float_digits where it asks for the shortest text (0 means the default, 1), and one less where it asks
+	// for fewer digits; see SetExtraFloatDigits.
+	ExtraFloat int
 	// RegName gives the name that an OID has as a reg* type, which is its text; nil, or false, shows the number.
 	RegName func(t T, oid uint32) (string, bool)
 	// Now is the time that 'now', 'today' and 'tomorrow' mean as input, us since 1970 UTC.
 	Now int64
+}
+
+// SetExtraFloatDigits takes a value of extra_float_digits.
+func (e *Env) SetExtraFloatDigits(n int) {
+	if n <= 0 {
+		n-- // the zero of the field means the default
+	}
+	e.ExtraFloat = n
 }

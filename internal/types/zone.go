@@ -23,6 +23,8 @@ type Zone struct {
 	// loc answers for times after the last computed period, where the zone still changes.
 	loc   *time.Location
 	after int64 // us; from here on loc is asked
+	// abbrev is set for an abbreviation whose offset depends on the time: a local time is read with the offset that it had then.
+	abbrev bool
 }
 
 type zonePeriod struct {
@@ -74,7 +76,8 @@ func LoadZoneOrAbbrev(name string) (*Zone, error) {
 		return z.(*Zone), nil
 	}
 	var z *Zone
-	if a, ok := zoneAbbrevs[key]; ok {
+	if z = changingAbbrev(key); z != nil {
+	} else if a, ok := zoneAbbrevs[key]; ok {
 		z = fixedZone(strings.ToUpper(name), strings.ToUpper(name), a.off)
 	} else if z = findZone(name, key); z == nil {
 		return nil, errZone(name)
@@ -202,6 +205,15 @@ func (z *Zone) ToUTC(local int64) int64 {
 	if len(z.periods) == 1 && z.loc == nil {
 		return local - int64(z.periods[0].off)*UsPerSecond
 	}
+	if z.abbrev {
+		off, _, _ := z.Offset(z.instant(local))
+		return local - int64(off)*UsPerSecond
+	}
+	return z.instant(local)
+}
+
+// instant is ToUTC of a zone whose offsets change.
+func (z *Zone) instant(local int64) int64 {
 	if local >= z.after-UsPerDay && z.loc != nil {
 		return z.toUTCFar(local)
 	}
@@ -236,6 +248,28 @@ func (z *Zone) toUTCFar(local int64) int64 {
 	}
 	_, off2 := next.In(z.loc).Zone()
 	return choose(before, local-int64(off2)*UsPerSecond, next.UnixMicro())
+}
+
+// changingAbbrevs are the abbreviations whose offset has changed while they were used, with their zones.
+var changingAbbrevs = map[string]string{"msk": "Europe/Moscow"}
+
+// changingAbbrev gives the zone of such an abbreviation, nil for what is none.
+func changingAbbrev(key string) *Zone {
+	name, ok := changingAbbrevs[key]
+	if !ok {
+		return nil
+	}
+	if z, ok := atZoneCache.Load(key); ok {
+		return z.(*Zone)
+	}
+	loc, err := time.LoadLocation(name)
+	if err != nil {
+		return nil
+	}
+	z := newZone(strings.ToUpper(key), loc)
+	z.abbrev = true
+	got, _ := atZoneCache.LoadOrStore(key, z)
+	return got.(*Zone)
 }
 
 type zoneAbbrev struct {
