@@ -110,29 +110,43 @@ func (e *Engine) commitAside(rows []asideRows) (err error) {
 }
 
 func (e *Engine) insertAside(r asideRows) error {
-	changes := []*vec.Batch{r.rows}
-	if err := checkNotNull(r.rel, changes); err != nil {
-		r.rows.Release()
-		return err
-	}
-	tt := &txTable{rel: r.rel, changes: changes}
-	t := &tx{tables: map[uint32]*txTable{r.rel.OID: tt}}
+	return e.insertRows(&tx{}, []asideRows{r}, true)
+}
+
+// insertRows inserts rows of relations in a transaction of their own, and waits for it. It takes the batches over. The caller holds no lock of the engine.
+func (e *Engine) insertRows(t *tx, rows []asideRows, alone bool) error {
+	t.tables = map[uint32]*txTable{}
 	defer t.drop()
+	for _, r := range rows {
+		tt := t.tables[r.rel.OID]
+		if tt == nil {
+			tt = &txTable{rel: r.rel}
+			t.tables[r.rel.OID] = tt
+		}
+		tt.changes = append(tt.changes, r.rows)
+	}
+	for _, tt := range t.tables {
+		if err := checkNotNull(tt.rel, tt.changes); err != nil {
+			return err
+		}
+	}
 	e.write.Lock()
 	k, err := func() (*commit, error) {
-		if e.Catalog().ByOID(r.rel.OID) == nil {
-			return nil, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", r.rel.Name)
-		}
-		if r.rel.Kind == catalog.Table {
-			e.cut.RLock()
-			held := e.relations[r.rel.OID]
-			e.cut.RUnlock()
-			tt.work, tt.version, tt.indexes = held.table.Clone(), held.version, cloneIndexes(held.indexes)
-			if err := tt.apply(changes); err != nil {
-				return nil, err
+		for _, tt := range t.tables {
+			if e.Catalog().ByOID(tt.rel.OID) == nil {
+				return nil, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", tt.rel.Name)
+			}
+			if tt.rel.Kind == catalog.Table {
+				e.cut.RLock()
+				held := e.relations[tt.rel.OID]
+				e.cut.RUnlock()
+				tt.work, tt.version, tt.indexes = held.table.Clone(), held.version, cloneIndexes(held.indexes)
+				if err := tt.apply(tt.changes); err != nil {
+					return nil, err
+				}
 			}
 		}
-		return e.commitLocked(t, true)
+		return e.commitLocked(t, alone)
 	}()
 	e.write.Unlock()
 	if err != nil || k == nil {

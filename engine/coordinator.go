@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"streamsql/connector"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/vec"
 	"streamsql/state"
@@ -27,6 +28,11 @@ type commit struct {
 	// sink, if not nil, has written the rows: its output until sinkEpoch is in its table with this commit.
 	sink      *sinkWriter
 	sinkEpoch uint64
+	// light says that whoever waits does so for the epoch only, not until it is durable.
+	light bool
+	// offset, if not nil, is how far the connector of the table offsetOf has been read, the rows of the commit included.
+	offset   connector.Offset
+	offsetOf uint32
 }
 
 // tableWrite is what a commit does to one relation: the changes, and for a table its content after them.
@@ -34,10 +40,8 @@ type tableWrite struct {
 	oid     uint32
 	changes []*vec.Batch // owned by the commit
 	after   *state.TableSnapshot
-	// made is a table that comes into being with the commit. whole says that after is all new to the log: its columns are. temp
-	// says that the rows are not kept.
-	made        *relation
-	whole, temp bool
+	// made is a table that comes into being with the commit.
+	made *relation
 }
 
 // coordinator numbers epochs. Each step takes one commit (so that every
@@ -103,16 +107,36 @@ func (c *coordinator) run(ctx context.Context) {
 		case <-timer.C:
 		}
 	}
-	for k := c.take(); k != nil; k = c.take() {
-		k.release()
-		k.done <- pgerr.New(pgerr.AdminShutdown, "terminating connection due to administrator command")
-	}
+	c.refuse(pgerr.New(pgerr.AdminShutdown, "terminating connection due to administrator command"))
 }
 
 // stepOnce runs one step and tells how long to wait before the next when nothing wakes the coordinator.
 func (c *coordinator) stepOnce(ctx context.Context) time.Duration {
 	c.step.Lock()
 	defer c.step.Unlock()
+	if wait, err := c.e.persist.hold(); wait > 0 {
+		if err != nil {
+			c.refuse(err)
+		}
+		return wait
+	}
+	wait := c.advance(ctx)
+	if d := c.e.persist.maybeCut(); d > 0 {
+		wait = min(wait, d)
+	}
+	return wait
+}
+
+// refuse ends the commits that wait, none of which can become durable.
+func (c *coordinator) refuse(err error) {
+	for k := c.take(); k != nil; k = c.take() {
+		k.release()
+		k.done <- err
+	}
+}
+
+// advance runs one step. The caller holds c.step.
+func (c *coordinator) advance(ctx context.Context) time.Duration {
 	k := c.take()
 	deltas := map[uint32][]*vec.Batch{}
 	if k != nil {
@@ -171,7 +195,11 @@ func (c *coordinator) stepOnce(ctx context.Context) time.Duration {
 		return 0
 	}
 	if k != nil {
-		k.done <- nil
+		if k.light {
+			k.done <- nil
+		} else {
+			c.e.persist.await(k.done)
+		}
 		wait = 0
 	}
 	return wait
@@ -197,7 +225,9 @@ func (c *coordinator) publish(k *commit, deltas map[uint32][]*vec.Batch, now vec
 	// A subscriber may have been promised, since the step began, that nothing more comes until now.
 	now = max(now, e.lastTick+1)
 	e.lastTick = now
-	e.history.record(epochChanges{epoch: e.epoch, now: now, deltas: deltas}, e.relations)
+	ec := epochChanges{epoch: e.epoch, now: now, deltas: deltas}
+	e.history.record(ec, e.relations)
+	e.persist.published(k, ec)
 	for _, j := range c.jobs {
 		if j.rel.table != nil && len(deltas[j.rel.rel.OID]) > 0 {
 			j.rel.published = j.rel.table.Snapshot()
@@ -265,10 +295,7 @@ func (c *coordinator) dropJob(oid uint32) {
 
 // close frees all jobs, and commits that came too late for the last step. No step may run any more.
 func (c *coordinator) close() {
-	for k := c.take(); k != nil; k = c.take() {
-		k.release()
-		k.done <- pgerr.New(pgerr.AdminShutdown, "terminating connection due to administrator command")
-	}
+	c.refuse(pgerr.New(pgerr.AdminShutdown, "terminating connection due to administrator command"))
 	for _, j := range c.jobs {
 		j.close()
 	}

@@ -225,6 +225,7 @@ func (s *Session) commitDDL(ctx context.Context, t *tx) error {
 			}
 		}
 		t.change, t.hidden = ch, hidden
+		ch.passes(false)
 		k, err := e.commitLocked(t, true)
 		if err != nil {
 			return err
@@ -232,6 +233,7 @@ func (s *Session) commitDDL(ctx context.Context, t *tx) error {
 		if err := <-k.done; err != nil {
 			return err
 		}
+		ch.passes(true)
 		for _, d := range t.ddl {
 			if d.after != nil {
 				d.after()

@@ -222,6 +222,7 @@ func (e *Engine) registerParts(rel *catalog.Relation) {
 func newRelation(rel *catalog.Relation) *relation {
 	r := &relation{rel: rel, table: state.NewTable(rel.Fields(), rel.PrimaryKey), indexes: newIndexes(rel)}
 	r.table.SetName(rel.Name)
+	r.table.Track()
 	r.published = r.table.Snapshot()
 	return r
 }

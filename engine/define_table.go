@@ -133,7 +133,7 @@ func (s *Session) createTable(ctx context.Context, x *ast.CreateTable) (string, 
 	d := &ddl{ch: &catalogChange{Put: []*catalog.Relation{rel}}}
 	if rel.Kind == catalog.Table {
 		if _, ok := rel.Option("connector"); ok {
-			d.after = func() { s.e.startIngest(rel) }
+			d.after = func() { s.e.startIngest(rel, nil) }
 		}
 	}
 	s.change(d)

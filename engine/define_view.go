@@ -127,7 +127,7 @@ func (s *Session) deferMatView(x *ast.CreateView, rel, old *catalog.Relation) er
 		if err != nil {
 			return err
 		}
-		return s.fillMatView(ctx, x, rel, q, nil, r, true)
+		return s.fillMatView(ctx, x, rel, q, nil, r)
 	}})
 	return nil
 }
@@ -162,11 +162,11 @@ func (s *Session) createMatView(ctx context.Context, x *ast.CreateView, rel *cat
 		r = newRelation(rel)
 	}
 	s.e.write.Unlock()
-	return s.fillMatView(ctx, x, rel, q, old, r, false)
+	return s.fillMatView(ctx, x, rel, q, old, r)
 }
 
-// fillMatView fills and publishes a view. logged says that the log knows it already.
-func (s *Session) fillMatView(ctx context.Context, x *ast.CreateView, rel *catalog.Relation, q *planner.Query, old *catalog.Relation, r *relation, logged bool) error {
+// fillMatView fills and publishes a view.
+func (s *Session) fillMatView(ctx context.Context, x *ast.CreateView, rel *catalog.Relation, q *planner.Query, old *catalog.Relation, r *relation) error {
 	if err := s.replaceableMatView(old, q, x.Name.Pos); err != nil {
 		return err
 	}
@@ -180,6 +180,19 @@ func (s *Session) fillMatView(ctx context.Context, x *ast.CreateView, rel *catal
 	}
 	s.e.write.Lock()
 	defer s.e.write.Unlock()
+	if err := s.publishView(x, j, old, q); err != nil {
+		return err
+	}
+	err = s.e.persist.wait()
+	if err == nil {
+		crash.At(crash.DefineAfter)
+	}
+	return err
+}
+
+// publishView makes a filled view known, in the place of old if that is given. The caller holds e.write.
+func (s *Session) publishView(x *ast.CreateView, j *job, old *catalog.Relation, q *planner.Query) error {
+	rel := j.rel.rel
 	c := s.e.coord
 	c.step.Lock()
 	defer c.step.Unlock()
@@ -188,7 +201,7 @@ func (s *Session) fillMatView(ctx context.Context, x *ast.CreateView, rel *catal
 			j.close()
 			return err
 		}
-		return s.e.publishJob(j, &catalogChange{Put: []*catalog.Relation{rel}, logged: logged})
+		return s.e.publishJob(j, &catalogChange{Put: []*catalog.Relation{rel}})
 	}
 	if err := s.replaceableMatView(old, q, x.Name.Pos); err != nil {
 		j.close()
@@ -270,11 +283,11 @@ func (e *Engine) publishJob(j *job, ch *catalogChange) (err error) {
 	if err := j.apply(); err != nil {
 		return err
 	}
-	if ch != nil && !ch.logged {
+	if ch != nil {
 		crash.At(crash.DefineFilled)
-		if err := e.logCatalog(ch); err != nil {
-			return err
-		}
+	}
+	if err := e.canWrite(); err != nil {
+		return err
 	}
 	e.unsubscribe(j.sub)
 	j.sub = nil
@@ -282,8 +295,9 @@ func (e *Engine) publishJob(j *job, ch *catalogChange) (err error) {
 	j.rel.published = j.rel.table.Snapshot()
 	e.epoch++
 	if ch != nil {
-		e.cat = ch.apply(e.cat)
+		e.applyCatalog(ch)
 	}
+	e.persist.replaced(j.rel.rel.OID)
 	e.addRelation(j.rel)
 	e.cut.Unlock()
 	e.coord.addJob(j)

@@ -20,7 +20,11 @@ import (
 type Options struct {
 	// DataDir is where the catalog and the rows of tables are kept; "" keeps everything in memory.
 	DataDir string
-	Log     *slog.Logger
+	// FS is the file system that DataDir is in; nil is the operating system's. Tests bring ones that crash and fail.
+	FS state.FS
+	// DurableEvery is how often changes are made durable that nobody waits for; 0 is a second.
+	DurableEvery time.Duration
+	Log          *slog.Logger
 	// Alloc is where columns get their memory; nil is a pool of the engine's own.
 	Alloc vec.Allocator
 	// Clock gives processing time in microseconds since 1970 UTC; nil is the wall clock. Tests bring virtual time.
@@ -72,7 +76,8 @@ type Engine struct {
 	coord     *coordinator
 	asides    *asideWriter
 	sequences sequences
-	store     *state.Log // nil: everything is in memory; used under write
+	// persist makes epochs durable; nil: everything is in memory.
+	persist *persister
 
 	sessions struct {
 		sync.Mutex
@@ -143,7 +148,7 @@ func Open(o Options) (*Engine, error) {
 	e.sessions.m = map[int32]*Session{}
 	e.sessions.nextPID = 1000
 	if o.DataDir != "" {
-		if err := e.recover(o.DataDir); err != nil {
+		if err := e.recover(&o); err != nil {
 			return nil, err
 		}
 	}
@@ -151,6 +156,9 @@ func Open(o Options) (*Engine, error) {
 	e.stop, e.stopping = cancel, ctx.Done()
 	e.coord = newCoordinator(e)
 	e.asides = newAsideWriter(e)
+	if e.persist != nil {
+		go e.persist.run()
+	}
 	e.running.Add(2)
 	go func() {
 		defer e.running.Done()
@@ -187,6 +195,9 @@ func (e *Engine) Close() error {
 	e.closeSinks()
 	e.stop()
 	e.running.Wait()
+	if e.persist != nil {
+		e.persist.close()
+	}
 	e.coord.close()
 	e.cut.Lock()
 	defer e.cut.Unlock()
@@ -195,8 +206,8 @@ func (e *Engine) Close() error {
 	}
 	e.history.close()
 	e.relations = map[uint32]*relation{}
-	if e.store != nil {
-		return e.store.Close()
+	if e.persist != nil {
+		return e.persist.store.Close()
 	}
 	return nil
 }

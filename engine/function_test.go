@@ -27,9 +27,6 @@ func TestFunctionsRestart(t *testing.T) {
 	check()
 	e, s = reopen(t, e, s, dir)
 	check()
-	if err := e.store.Rewrite(e.writeAll); err != nil {
-		t.Fatal(err)
-	}
 	e, s = reopen(t, e, s, dir)
 	check()
 	run(t, s, `CREATE FUNCTION later(a int) RETURNS int LANGUAGE sql AS 'SELECT twice(a)'`)

@@ -12,14 +12,15 @@ import (
 // ingest feeds a TABLE from its connector: what the connector gives is committed like an INSERT.
 type ingest struct {
 	rel  *catalog.Relation
+	at   connector.Offset // where it begins; nil: at the beginning
 	stop context.CancelFunc
 	done chan struct{}
 }
 
-// startIngest begins to feed a table. The caller holds e.write.
-func (e *Engine) startIngest(rel *catalog.Relation) {
+// startIngest begins to feed a table from a position of its connector. The caller holds e.write.
+func (e *Engine) startIngest(rel *catalog.Relation, at connector.Offset) {
 	ctx, cancel := context.WithCancel(context.Background())
-	in := &ingest{rel: rel, stop: cancel, done: make(chan struct{})}
+	in := &ingest{rel: rel, at: at, stop: cancel, done: make(chan struct{})}
 	e.ingests[rel.OID] = in
 	go func() {
 		defer close(in.done)
@@ -53,7 +54,7 @@ func (in *ingest) run(ctx context.Context, e *Engine) (err error) {
 	if err != nil {
 		return err
 	}
-	src, err := e.connectors[name].Open(ctx, e.connectorConfig(in.rel, s.vars.env, e.alloc, bad), nil)
+	src, err := e.connectors[name].Open(ctx, e.connectorConfig(in.rel, s.vars.env, e.alloc, bad), in.at)
 	if err != nil {
 		return err
 	}
@@ -62,16 +63,22 @@ func (in *ingest) run(ctx context.Context, e *Engine) (err error) {
 	defer b.Release()
 	for ctx.Err() == nil {
 		p, err := src.Poll(ctx, b, vec.MaxRows)
-		if perr := put.commit(); err == nil {
-			err = perr
+		// The rows, those put aside and the position are in one transaction, so that after a restart none is there twice or not at all.
+		rows := put.take()
+		if err == nil && b.Len() > 0 {
+			rows = append(rows, asideRows{in.rel, b.Finish()})
+		}
+		if len(rows) > 0 {
+			x := &tx{light: true}
+			if err == nil {
+				x.offset, x.offsetOf = append(connector.Offset{}, src.Offset()...), in.rel.OID
+			}
+			if ierr := e.insertRows(x, rows, false); err == nil {
+				err = ierr
+			}
 		}
 		if err != nil {
 			return err
-		}
-		if b.Len() > 0 {
-			if err := s.insertBatches(ctx, in.rel, []*vec.Batch{b.Finish()}); err != nil {
-				return err
-			}
 		}
 		switch p.Status {
 		case connector.End:

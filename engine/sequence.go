@@ -8,7 +8,7 @@ import (
 	"streamsql/internal/pgerr"
 )
 
-// sequenceAhead is how many values of a sequence a log record covers: after a crash so many may be left out, none is given twice.
+// sequenceAhead is how many values of a sequence the store hears of at a time: after a crash so many may be left out, none is given twice.
 const sequenceAhead = 32
 
 // sequences hold the values of all sequences. They are no part of transactions: what nextval has given is never given again.
@@ -24,9 +24,9 @@ type sequence struct {
 	name   string
 	last   int64
 	called bool // last has been given
-	ahead  int  // values that may be given before the log must hear of it
+	ahead  int  // values that may be given before the store must hear of it
 	temp   bool
-	logged sequenceValue
+	stored sequenceValue
 }
 
 // sequenceValue is how far a sequence has come.
@@ -48,7 +48,7 @@ func (q *sequences) declare(rel *catalog.Relation) {
 		old.mu.Unlock()
 		return
 	}
-	q.m[rel.OID] = &sequence{def: *rel.Sequence, name: rel.Name, last: rel.Sequence.Start, temp: rel.Temp, logged: sequenceValue{Last: rel.Sequence.Start}}
+	q.m[rel.OID] = &sequence{def: *rel.Sequence, name: rel.Name, last: rel.Sequence.Start, temp: rel.Temp, stored: sequenceValue{Last: rel.Sequence.Start}}
 }
 
 func (q *sequences) get(oid uint32) *sequence {
@@ -72,14 +72,14 @@ func (q *sequences) forget(ddl []*ddl) {
 	}
 }
 
-// restore sets a value that the log remembers.
+// restore sets a value that the store remembers.
 func (q *sequences) restore(oid uint32, v sequenceValue) {
 	if s := q.get(oid); s != nil {
-		s.last, s.called, s.logged, s.ahead = v.Last, v.Called, v, 0
+		s.last, s.called, s.stored, s.ahead = v.Last, v.Called, v, 0
 	}
 }
 
-// reserved gives what the log must say of a sequence that has been given out from already.
+// reserved gives what the store must say of a sequence that has been given out from already.
 func (q *sequences) reserved(oid uint32) (sequenceValue, bool) {
 	s := q.get(oid)
 	if s == nil {
@@ -87,18 +87,7 @@ func (q *sequences) reserved(oid uint32) (sequenceValue, bool) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.logged, true
-}
-
-// values gives what the log must say of all sequences.
-func (q *sequences) values() map[uint32]sequenceValue {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	out := map[uint32]sequenceValue{}
-	for oid, s := range q.m {
-		out[oid] = s.logged
-	}
-	return out
+	return s.stored, true
 }
 
 // step gives the value that follows v.
@@ -136,15 +125,15 @@ func (e *Engine) nextSequence(oid uint32) (int64, error) {
 				return 0, err
 			}
 		}
-		if s.ahead > 0 || e.store == nil || s.temp {
+		if s.ahead > 0 || e.persist == nil || s.temp {
 			s.last, s.called = v, true
 			s.ahead--
-			if e.store == nil {
-				s.logged = sequenceValue{v, true}
+			if e.persist == nil {
+				s.stored = sequenceValue{v, true}
 			}
 			return v, nil
 		}
-		// The log is written under Engine.write, which comes before the sequence's lock.
+		// The store is written under Engine.write, which comes before the sequence's lock.
 		s.mu.Unlock()
 		e.write.Lock()
 		s.mu.Lock()
@@ -156,7 +145,7 @@ func (e *Engine) nextSequence(oid uint32) (int64, error) {
 	}
 }
 
-// reserve lets the log say that the next values have been given. The caller holds e.write and s.mu.
+// reserve lets the store say that the next values have been given. The caller holds e.write and s.mu.
 func (s *sequence) reserve(e *Engine, oid uint32) error {
 	if s.ahead > 0 { // another did
 		return nil
@@ -172,10 +161,10 @@ func (s *sequence) reserve(e *Engine, oid uint32) error {
 		}
 		called = true
 	}
-	if err := e.logCatalog(&catalogChange{Sequences: map[uint32]sequenceValue{oid: {v, called}}}); err != nil {
+	if err := e.changeCatalog(&catalogChange{Sequences: map[uint32]sequenceValue{oid: {v, called}}}, nil); err != nil {
 		return err
 	}
-	s.logged, s.ahead = sequenceValue{v, called}, max(n, 1)
+	s.stored, s.ahead = sequenceValue{v, called}, max(n, 1)
 	return nil
 }
 
@@ -192,12 +181,12 @@ func (e *Engine) setSequence(oid uint32, v int64, called bool) error {
 	if v < s.def.Min || v > s.def.Max {
 		return pgerr.New(pgerr.NumericValueOutOfRange, "setval: value %d is out of bounds for sequence \"%s\" (%d..%d)", v, s.name, s.def.Min, s.def.Max)
 	}
-	if !s.temp {
-		if err := e.logCatalog(&catalogChange{Sequences: map[uint32]sequenceValue{oid: {v, called}}}); err != nil {
+	if !s.temp && e.persist != nil {
+		if err := e.changeCatalog(&catalogChange{Sequences: map[uint32]sequenceValue{oid: {v, called}}}, nil); err != nil {
 			return err
 		}
 	}
-	s.last, s.called, s.logged, s.ahead = v, called, sequenceValue{v, called}, 0
+	s.last, s.called, s.stored, s.ahead = v, called, sequenceValue{v, called}, 0
 	return nil
 }
 

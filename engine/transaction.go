@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"streamsql/catalog"
+	"streamsql/connector"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/vec"
 	"streamsql/sql/parser/ast"
@@ -19,6 +20,9 @@ type tx struct {
 	readOnly   bool
 	started    vec.Time
 	tables     map[uint32]*txTable
+	light      bool // see commit
+	offset     connector.Offset
+	offsetOf   uint32
 	savepoints []savepoint
 	// Of what a sink writes into a table: the sink and the epoch until which its output is in the table then, and if the sink is new
 	// the change of the catalog that makes it known.
@@ -204,7 +208,10 @@ func (s *Session) commit(ctx context.Context) error {
 // commitLocked validates the changes against the newest tables, applies and enqueues them. The caller holds e.write;
 // alone is the commit's.
 func (e *Engine) commitLocked(t *tx, alone bool) (*commit, error) {
-	k := &commit{alone: alone, sink: t.sink, sinkEpoch: t.sinkEpoch}
+	if err := e.canWrite(); err != nil {
+		return nil, err
+	}
+	k := &commit{alone: alone, sink: t.sink, sinkEpoch: t.sinkEpoch, light: t.light, offset: t.offset, offsetOf: t.offsetOf}
 	type undo struct {
 		r       *relation
 		mark    savepointMark
@@ -225,7 +232,7 @@ func (e *Engine) commitLocked(t *tx, alone bool) (*commit, error) {
 		if tt.dropped || len(tt.changes) == 0 && !tt.made && !tt.rewritten {
 			continue
 		}
-		w := tableWrite{oid: oid, changes: tt.changes, temp: tt.rel.Temp, whole: tt.made || tt.rewritten}
+		w := tableWrite{oid: oid, changes: tt.changes}
 		if tt.made {
 			// Nobody follows it yet.
 			for _, b := range tt.changes {
@@ -268,7 +275,7 @@ func (e *Engine) commitLocked(t *tx, alone bool) (*commit, error) {
 		tt.changes = w.changes
 		k.writes = append(k.writes, w)
 	}
-	if len(k.writes) == 0 && t.change == nil && t.sink == nil {
+	if len(k.writes) == 0 && t.change == nil && t.sink == nil && t.offset == nil {
 		return nil, nil
 	}
 	if err := e.checkReferences(t); err != nil {
@@ -280,14 +287,8 @@ func (e *Engine) commitLocked(t *tx, alone bool) (*commit, error) {
 			d.before()
 		}
 	}
-	change := t.change
 	if ch := t.catalog; ch != nil {
-		change = ch
-		k.ddl = func() { e.cat = ch.apply(e.cat) }
-	}
-	if err := e.logCommit(change, k.writes); err != nil {
-		revert()
-		return nil, err
+		k.ddl = func() { e.applyCatalog(ch) }
 	}
 	for _, u := range done {
 		u.r.version++
@@ -316,6 +317,7 @@ func (e *Engine) publishDDL(k *commit, t *tx) {
 	k.ddl = func() {
 		visible := t.change.visible(t.hidden)
 		e.cat = visible.apply(e.cat)
+		e.persist.catalogChanged(t.change)
 		for _, w := range k.writes {
 			if w.made != nil {
 				e.addRelation(w.made)

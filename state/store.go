@@ -48,6 +48,8 @@ const (
 	Jobs Space = 'j'
 	// Journal holds the inputs of jobs since their checkpoints.
 	Journal Space = 'l'
+	// Positions holds how far the connectors of tables have been read.
+	Positions Space = 'p'
 	// History holds the changes of recent epochs.
 	History Space = 'h'
 )
@@ -581,7 +583,12 @@ func (s *Store) Get(space Space, key []byte) (value []byte, ok bool, err error) 
 	return s.get(s.db, space, key)
 }
 
-// Scan is StoreView.Scan of the newest content.
+// Scan is StoreView.Scan of the newest content, from the beginning.
 func (s *Store) Scan(space Space, prefix []byte, f func(key, value []byte) bool) error {
 	return s.scan(s.db, space, prefix, nil, f)
+}
+
+// ScanFrom is StoreView.Scan of the newest content.
+func (s *Store) ScanFrom(space Space, prefix, from []byte, f func(key, value []byte) bool) error {
+	return s.scan(s.db, space, prefix, from, f)
 }

@@ -16,7 +16,7 @@ import (
 // Points lists the names that At is called with.
 var Points = []string{
 	SinkBeforePrepare, SinkAfterFileSync, SinkAfterPrepare, SinkBeforeCommit, SinkMidCommit, SinkAfterCommit,
-	DefineBefore, DefineFilled, DefineAfter, DropBefore, DropAfter,
+	DefineBefore, DefineFilled, DefineAfter, DropBefore, DropAfter, EpochCut, EpochDurable,
 }
 
 // The points of sinks: of Prepare of a file sink, and of its Commit; between them the position is recorded.
@@ -36,6 +36,12 @@ const (
 	DefineAfter  = "define-after"  // the change is durable, and nobody has been told
 	DropBefore   = "drop-before"
 	DropAfter    = "drop-after"
+)
+
+// The points of a durable epoch.
+const (
+	EpochCut     = "epoch-cut"     // before it is written
+	EpochDurable = "epoch-durable" // it is on the disk, and nobody has been told
 )
 
 var (

@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"context"
+	"encoding/binary"
+
+	"streamsql/catalog"
+	"streamsql/connector"
+	"streamsql/exec"
+	"streamsql/internal/pgerr"
+	"streamsql/sql/parser"
+	"streamsql/sql/planner"
+	"streamsql/state"
+)
+
+// recover opens the data directory: the catalog is read, tables and views lie over their stored rows, which are read when they are needed.
+func (e *Engine) recover(o *Options) error {
+	store, err := state.OpenStore(o.DataDir, state.StoreOptions{FS: o.FS, Log: o.Log, Full: e.diskFull})
+	if err != nil {
+		return err
+	}
+	e.persist = newPersister(e, store)
+	if o.DurableEvery > 0 {
+		e.persist.every = o.DurableEvery
+	}
+	if err := e.readStore(); err != nil {
+		store.Close()
+		return err
+	}
+	return nil
+}
+
+// diskFull tells when writes wait for room, and when they go on.
+func (e *Engine) diskFull(full bool) {
+	if full {
+		e.log.Warn("the disk is full: changes wait until there is room")
+	} else {
+		e.log.Info("there is room on the disk again")
+	}
+}
+
+func (e *Engine) readStore() error {
+	p := e.persist
+	b, ok, err := p.store.Get(state.Meta, engineKey)
+	if err != nil {
+		return err
+	}
+	if ok {
+		r, err := readEngineRecord(b)
+		if err != nil {
+			return pgerr.New(pgerr.DataCorrupted, "the record of the engine cannot be read").WithCause(err)
+		}
+		e.epoch, e.lastTick, e.nextOID, p.nextID, p.nextOID = r.epoch, r.lastTick, r.nextOID, r.nextID, r.nextOID
+		e.history.horizon = max(e.history.horizon, e.lastTick+1)
+	}
+	var ch catalogChange
+	var failed error
+	err = p.store.Scan(state.Catalog, nil, func(key, value []byte) bool {
+		failed = ch.read(key, value)
+		return failed == nil
+	})
+	if failed != nil {
+		return failed
+	}
+	if err != nil {
+		return err
+	}
+	for _, t := range ch.PutTypes {
+		t.Register()
+	}
+	e.cat = ch.apply(e.cat)
+	at, err := p.store.Stored()
+	if err != nil {
+		return err
+	}
+	used := map[uint64]bool{}
+	for _, rel := range ch.Put {
+		if rel.Kind == catalog.SequenceKind {
+			e.sequences.declare(rel)
+		}
+		if rel.Kind != catalog.Table && rel.Kind != catalog.MatView {
+			continue
+		}
+		b, ok, err := p.store.Get(state.Relations, relationKey(rel.OID))
+		if err != nil {
+			return err
+		}
+		if !ok && rel.Kind == catalog.MatView { // it was made, and was being filled
+			e.relations[rel.OID] = newRelation(rel)
+			continue
+		}
+		if !ok {
+			return pgerr.New(pgerr.DataCorrupted, "the store has lost the content of %s \"%s\"", rel.Kind, rel.Name)
+		}
+		rec, err := state.ParseTableRecord(b)
+		if err != nil {
+			return pgerr.New(pgerr.DataCorrupted, "the record of %s \"%s\" cannot be read", rel.Kind, rel.Name).WithCause(err)
+		}
+		used[rec.ID] = true
+		r := &relation{rel: rel, table: state.NewStoredTable(rel.Fields(), rel.PrimaryKey, at, rec)}
+		r.table.SetName(rel.Name)
+		if err := r.buildIndexes(e.alloc); err != nil {
+			return err
+		}
+		r.published = r.table.Snapshot()
+		r.born = e.lastTick
+		e.relations[rel.OID] = r
+		p.saved[rel.OID] = &savedRelation{record: rec, mark: r.published.Mark()}
+	}
+	for oid, v := range ch.Sequences {
+		e.sequences.restore(oid, v)
+	}
+	return p.dropUnused(used)
+}
+
+// ingested gives how far the connector of a table has been read; nil: not at all.
+func (p *persister) ingested(oid uint32) (connector.Offset, error) {
+	if p == nil {
+		return nil, nil
+	}
+	at, ok, err := p.store.Get(state.Positions, relationKey(oid))
+	if err != nil || !ok {
+		return nil, err
+	}
+	return at, nil
+}
+
+// dropUnused removes rows that nothing names: of content that was being written when the engine was left.
+func (p *persister) dropUnused(used map[uint64]bool) error {
+	c := p.store.NewCommit()
+	for next := uint64(0); ; {
+		found := false
+		var id uint64
+		if err := p.store.ScanFrom(state.Rows, nil, state.RowsPrefix(next), func(key, _ []byte) bool {
+			found, id = true, binary.BigEndian.Uint64(key)
+			return false
+		}); err != nil {
+			c.Close()
+			return err
+		}
+		if !found {
+			break
+		}
+		p.nextID = max(p.nextID, id+1)
+		if !used[id] {
+			c.DeletePrefix(state.Rows, state.RowsPrefix(id))
+		}
+		next = id + 1
+	}
+	if c.Empty() {
+		c.Close()
+		return nil
+	}
+	return c.Write(true)
+}
+
+// restart begins what was running when the directory was left: connectors of tables, and the jobs of views
+// in the order in which they were made. A view that cannot be computed any more (its file is gone) stays, failed.
+func (e *Engine) restart(ctx context.Context) error {
+	s, err := e.NewSession(SessionOptions{})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	seen := map[uint32]bool{}
+	var start func(rel *catalog.Relation)
+	start = func(rel *catalog.Relation) {
+		if rel == nil || seen[rel.OID] {
+			return
+		}
+		seen[rel.OID] = true
+		for _, oid := range rel.Depends { // a view that was replaced may read what was made after it
+			start(e.cat.ByOID(oid))
+		}
+		switch {
+		case rel.Kind == catalog.Table:
+			if _, ok := rel.Option("connector"); ok {
+				at, err := e.persist.ingested(rel.OID)
+				if err != nil {
+					e.log.Error("the position of a connector cannot be read", "table", rel.Name, "error", err)
+					return
+				}
+				e.write.Lock()
+				e.startIngest(rel, at)
+				e.write.Unlock()
+			}
+		case rel.Kind == catalog.Sink:
+			e.restartSink(rel)
+		case rel.Kind == catalog.MatView:
+			if err := s.restartView(ctx, rel); err != nil {
+				e.log.Error("materialized view could not be started", "view", rel.Name, "error", err)
+			}
+		}
+	}
+	for _, rel := range e.cat.Relations() {
+		start(rel)
+	}
+	return nil
+}
+
+// boundOptions are for the definition of a relation that is planned again: its names mean what they did.
+func boundOptions(s *Session, rel *catalog.Relation) *planner.Options {
+	o := s.planOptions(nil, rel.Definition)
+	o.Bound = rel.Bound
+	return o
+}
+
+func (s *Session) restartView(ctx context.Context, rel *catalog.Relation) (err error) {
+	defer recovered(s.e, "materialized view "+rel.Name, &err)
+	// Readers see what is stored until it has been computed anew.
+	s.e.cut.RLock()
+	r := s.e.relations[rel.OID]
+	s.e.cut.RUnlock()
+	j := &job{e: s.e, rel: r, since: s.e.clock(), out: exec.NewCollector()}
+	fail := func(err error) error {
+		j.fail(err)
+		s.e.coord.step.Lock()
+		s.e.coord.addJob(j)
+		s.e.coord.step.Unlock()
+		return err
+	}
+	query, err := parser.ParseQuery(rel.Definition)
+	if err != nil {
+		return fail(err)
+	}
+	q, err := planner.PlanView(query, boundOptions(s, rel))
+	if err != nil {
+		return fail(err)
+	}
+	started, err := s.startJob(ctx, newRelation(rel), q.Root, true)
+	if err != nil {
+		return fail(err)
+	}
+	c := s.e.coord
+	c.step.Lock()
+	defer c.step.Unlock()
+	return s.e.publishJob(started, nil)
+}
