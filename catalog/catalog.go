@@ -82,6 +82,8 @@ type Relation struct {
 	// Key and Retracts are of materialized views: the key that the plan proves, and whether rows may be taken back.
 	Key      []int
 	Retracts bool
+	// Paused says of a materialized view or a sink that it stands still until RESUME.
+	Paused bool `json:",omitempty"`
 	// Bounded says of a source that its input ends.
 	Bounded bool
 	// LastNum is the highest attribute number that was ever given; 0 is the number of columns.

@@ -50,7 +50,7 @@ func (s *Session) startsJob(x ast.Stmt) bool {
 	switch x := x.(type) {
 	case *ast.CreateView:
 		return x.Materialized
-	case *ast.CreateSink:
+	case *ast.CreateSink, *ast.Pause:
 		return true
 	}
 	return false
@@ -84,6 +84,8 @@ func (s *Session) defineIn(ctx context.Context, p Parsed) (tag string, err error
 		return tag, err
 	case *ast.Alter:
 		return tag, s.alter(ctx, x)
+	case *ast.Pause:
+		return tag, s.pause(x)
 	case *ast.Grant:
 		s.warning(pgerr.FeatureNotSupported, "privileges are not enforced: every user may do everything")
 		return tag, nil

@@ -85,6 +85,7 @@ type Engine struct {
 		nextPID int32
 	}
 	writers     sync.WaitGroup // of sinks, also of dropped ones until they have ended
+	held        sync.Map       // of heldKey to *heldRows: what waits for paused jobs
 	recordSinks func()         // asks for a durable epoch, which records the positions of sinks; nil: nothing is durable
 	rowErrors   rowErrorLog
 	bad         badLog

@@ -32,9 +32,10 @@ type job struct {
 	steps  int64
 	rows   int64 // changes applied
 	since  vec.Time
-	timed  bool // reads a connector: ticks without rows too
-	ended  bool // no input goes on, or LIMIT has been reached: the view stays as it is
-	told   bool // the sink knows that it has ended
+	timed  bool   // reads a connector: ticks without rows too
+	ended  bool   // no input goes on, or LIMIT has been reached: the view stays as it is
+	told   bool   // the sink knows that it has ended
+	paused *pause // what the job needs to go on after a pause; nil: it runs
 	// stopped, with failed, says that nothing went wrong: the job just does not go on.
 	stopped bool
 
@@ -244,6 +245,10 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 		}
 	}()
 	defer recovered(j.e, j.what(), &err)
+	if j.paused != nil {
+		j.paused.hold(j.e.epoch+1, now, deltas)
+		return false, 0
+	}
 	if j.ended {
 		return false, 0
 	}
@@ -323,6 +328,10 @@ func (j *job) close() {
 	}
 	if j.sink != nil {
 		j.sink.stop(true)
+	}
+	if j.paused != nil {
+		j.paused.release(j)
+		j.paused = nil
 	}
 	closeFeeds(j.feeds)
 	j.feeds = nil

@@ -190,6 +190,8 @@ func (e *Engine) jobStates() []jobState {
 			st.state, st.err = "failed", failed.Error()
 		case finished:
 			st.state = "finished"
+		case j.paused != nil:
+			st.state = "paused"
 		default:
 			for _, f := range j.feeds {
 				if f.away != nil {

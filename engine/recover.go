@@ -234,5 +234,13 @@ func (s *Session) restartView(ctx context.Context, rel *catalog.Relation) (err e
 	c := s.e.coord
 	c.step.Lock()
 	defer c.step.Unlock()
-	return s.e.publishJob(started, nil)
+	if err := s.e.publishJob(started, nil); err != nil {
+		return err
+	}
+	if rel.Paused { // where it stood still is not known any more: it does so where it is now
+		s.e.cut.Lock()
+		started.pause()
+		s.e.cut.Unlock()
+	}
+	return nil
 }

@@ -224,6 +224,9 @@ func statementName(s ast.Stmt) string {
 		}
 		return "GRANT"
 	case *ast.Pause:
+		if x.Alter {
+			return "ALTER " + strings.ToUpper(x.Kind)
+		}
 		if x.Resume {
 			return "RESUME"
 		}

@@ -244,6 +244,12 @@ func (e *Engine) commitLocked(t *tx, alone bool) (*commit, error) {
 			k.writes = append(k.writes, w)
 			continue
 		}
+		if tt.work == nil {
+			if err := e.checkHeld(tt.rel); err != nil {
+				revert()
+				return nil, err
+			}
+		}
 		if tt.work != nil {
 			e.cut.RLock()
 			r := e.relations[oid]

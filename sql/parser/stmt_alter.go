@@ -7,6 +7,9 @@ import (
 )
 
 func (p *parser) alter() ast.Stmt {
+	if s := p.alterPause(); s != nil {
+		return s
+	}
 	p.expect("alter")
 	a := &ast.Alter{Pos: p.pos()}
 	a.Kind = p.objectKind()

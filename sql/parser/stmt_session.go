@@ -487,6 +487,30 @@ func (p *parser) listen() ast.Stmt {
 	return l
 }
 
+// alterPause reads ALTER MATERIALIZED VIEW or SINK name PAUSE or RESUME; nil, with nothing read, if it is another ALTER.
+func (p *parser) alterPause() ast.Stmt {
+	first := p.i
+	p.expect("alter")
+	s := &ast.Pause{Alter: true, Kind: "sink"}
+	if p.accept("materialized", "view") {
+		s.Kind = "materialized view"
+	} else if !p.accept("sink") {
+		p.i = first
+		return nil
+	}
+	s.IfExists = p.ifExists()
+	s.Name = p.name()
+	switch {
+	case p.accept("pause"):
+	case p.accept("resume"):
+		s.Resume = true
+	default:
+		p.i = first
+		return nil
+	}
+	return s
+}
+
 func (p *parser) pause() ast.Stmt {
 	s := &ast.Pause{Resume: p.next().text == "resume"}
 	if !p.accept("materialized", "view") {

@@ -453,10 +453,12 @@ type Grant struct {
 // Listen is LISTEN, UNLISTEN or NOTIFY.
 type Listen struct{ Kind, Channel, Payload string }
 
-// Pause is PAUSE or RESUME of a view.
+// Pause is PAUSE or RESUME of a materialized view or a sink, also as an action of ALTER, which says which of them (Kind).
 type Pause struct {
-	Resume bool
-	Name   Name
+	Resume, Alter bool
+	Kind          string
+	IfExists      bool
+	Name          Name
 }
 
 // NoOp is a statement that is accepted and does nothing (LOCK, ANALYZE, VACUUM, CHECKPOINT, SECURITY LABEL ..). Tag is its command tag.
