@@ -271,9 +271,18 @@ func (c *coordinator) drain() {
 	c.step.Lock()
 	c.draining = true
 	c.step.Unlock()
-	k := &commit{alone: true}
+	k := &commit{alone: true, light: true}
 	c.enqueue(k)
-	<-k.done
+	for {
+		select {
+		case <-k.done:
+			return
+		case <-time.After(50 * time.Millisecond):
+			if c.e.stuck() != nil {
+				return
+			}
+		}
+	}
 }
 
 // addJob puts a job that has caught up to the current state into the schedule, after the jobs it reads from.

@@ -77,6 +77,7 @@ type epochCut struct {
 	changes   []epochChanges // owned
 	trim      uint64         // changes of epochs before this are not needed any more
 	waiting   []chan error
+	sinks     map[uint32]sinkPosition
 	extra     []func(*state.Commit) error
 }
 
@@ -131,6 +132,13 @@ func (p *persister) fail(err error) {
 	for _, w := range waiting {
 		w <- err
 	}
+	go p.e.coord.failSinks(err) // who calls may hold what it waits for
+	p.e.coord.poke()
+}
+
+// request asks for a durable epoch without waiting for it.
+func (p *persister) request() {
+	p.await(make(chan error, 1))
 	p.e.coord.poke()
 }
 
@@ -336,6 +344,7 @@ func (p *persister) cut(c *epochCut) {
 	clear(p.dirty)
 	p.rows, p.changed, p.last = 0, false, time.Now()
 	c.trim = c.epoch + 1
+	c.sinks = e.coord.sinkPositions()
 	if p.atCut != nil {
 		p.atCut(c)
 	}
@@ -367,6 +376,9 @@ func (p *persister) write(c *epochCut) {
 		err = p.writeCut(c)
 		if err == nil {
 			crash.At(crash.EpochDurable)
+			if c.sinks != nil {
+				p.e.coord.sinksRecorded(c.sinks)
+			}
 		} else {
 			p.fail(err)
 			err = p.failure()

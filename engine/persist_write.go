@@ -81,6 +81,14 @@ func (p *persister) encode(c *epochCut, b *state.Commit) error {
 			b.Put(state.Positions, relationKey(oid), at)
 		}
 	}
+	for oid, at := range c.sinks {
+		b.Put(state.Positions, relationKey(oid), at.encode())
+	}
+	for _, ch := range c.catalog {
+		for _, oid := range ch.Drop { // also of sinks, which hold no rows
+			b.Delete(state.Positions, relationKey(oid))
+		}
+	}
 	for i := range c.changes {
 		writeEpoch(b, &c.changes[i])
 	}

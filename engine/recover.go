@@ -20,6 +20,7 @@ func (e *Engine) recover(o *Options) error {
 		return err
 	}
 	e.persist = newPersister(e, store)
+	e.recordSinks = e.persist.request
 	if o.DurableEvery > 0 {
 		e.persist.every = o.DurableEvery
 	}
@@ -123,6 +124,15 @@ func (p *persister) ingested(oid uint32) (connector.Offset, error) {
 		return nil, err
 	}
 	return at, nil
+}
+
+// sinkAt gives the position that is recorded of a sink; the zero position: none.
+func (p *persister) sinkAt(oid uint32) (at sinkPosition, err error) {
+	b, ok, err := p.store.Get(state.Positions, relationKey(oid))
+	if err != nil || !ok {
+		return at, err
+	}
+	return decodeSinkPosition(b)
 }
 
 // dropUnused removes rows that nothing names: of content that was being written when the engine was left.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"streamsql/catalog"
 	"streamsql/exec"
@@ -124,7 +125,35 @@ func (c *coordinator) sinksRecorded(at map[uint32]sinkPosition) {
 	}
 }
 
-// closeSinks ends the writers of all sinks and waits until what they were given is committed, also of those that were dropped just now.
+// failSinks ends the sinks whose positions cannot be recorded any more: what they have prepared stays as it is.
+func (c *coordinator) failSinks(err error) {
+	c.step.Lock()
+	defer c.step.Unlock()
+	for _, j := range c.jobs {
+		if j.sink != nil {
+			j.sink.mu.Lock()
+			j.sink.fail(err)
+			j.sink.mu.Unlock()
+		}
+	}
+}
+
+// stuck reports why nothing becomes durable for the time being, or ever.
+func (e *Engine) stuck() error {
+	if e.persist == nil {
+		return nil
+	}
+	if err := e.persist.failure(); err != nil {
+		return err
+	}
+	if e.persist.store.Full() {
+		return pgerr.New(pgerr.DiskFull, "the disk of the data directory is full")
+	}
+	return nil
+}
+
+// closeSinks ends the writers of all sinks and waits until what they were given is committed, also of those that were dropped just now. Where
+// nothing can be recorded they end without.
 func (e *Engine) closeSinks() {
 	e.coord.step.Lock()
 	for _, j := range e.coord.jobs {
@@ -133,13 +162,39 @@ func (e *Engine) closeSinks() {
 		}
 	}
 	e.coord.step.Unlock()
-	e.writers.Wait()
+	ended := make(chan struct{})
+	go func() {
+		e.writers.Wait()
+		close(ended)
+	}()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-time.After(50 * time.Millisecond):
+			if err := e.stuck(); err != nil {
+				e.coord.failSinks(err)
+			}
+		}
+	}
 }
 
 // restartSink shows a sink that was running when the engine was left. It does not go on: where its query was is not kept,
 // and beginning anew would write everything twice.
 func (e *Engine) restartSink(rel *catalog.Relation) {
 	j := &job{e: e, rel: &relation{rel: rel}, since: e.clock(), out: exec.NewCollector(), stopped: true}
+	// What is recorded as prepared appears all the same.
+	if at, err := e.persist.sinkAt(rel.OID); err != nil || at.Prepared > 0 {
+		var w *sinkWriter
+		if err == nil {
+			w, err = e.openSink(rel, at)
+		}
+		if err == nil {
+			w.to.close()
+		} else {
+			e.log.Error("a sink could not be opened", "sink", rel.Name, "error", err)
+		}
+	}
 	j.failed = pgerr.New(pgerr.ObjectNotInPrerequisiteState, "the sink does not go on after a restart: it would write its rows a second time").
 		WithHint("DROP SINK and CREATE it again with another path.")
 	e.coord.step.Lock()

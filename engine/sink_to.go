@@ -122,7 +122,7 @@ func (t *tableTo) enqueue(epoch uint64, ch *catalogChange) (*commit, error) {
 		return nil, err
 	}
 	tt := &txTable{rel: t.rel, changes: changes}
-	x := &tx{tables: map[uint32]*txTable{t.rel.OID: tt}, sink: t.w, sinkEpoch: epoch, catalog: ch}
+	x := &tx{tables: map[uint32]*txTable{t.rel.OID: tt}, sink: t.w, sinkEpoch: epoch, catalog: ch, light: ch == nil}
 	defer x.drop()
 	e.cut.RLock()
 	held := e.relations[t.rel.OID]

@@ -10,6 +10,7 @@ import (
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
+	"streamsql/state"
 )
 
 const (
@@ -31,6 +32,19 @@ type sinkPosition struct {
 	Through uint64
 	// Prepared is the last epoch that the connector has prepared; 0: none.
 	Prepared uint64
+}
+
+func (p sinkPosition) encode() []byte {
+	var w state.Writer
+	w.Uint64(p.Through)
+	w.Uint64(p.Prepared)
+	return w.Bytes()
+}
+
+func decodeSinkPosition(b []byte) (p sinkPosition, err error) {
+	r := state.NewReader(b)
+	p = sinkPosition{Through: r.Uint64(), Prepared: r.Uint64()}
+	return p, r.Err()
 }
 
 // sinkOutput is what one step of a job put out.
