@@ -4,7 +4,7 @@ GO ?= go
 export CGO_ENABLED = 0
 RACE = CGO_ENABLED=1 $(GO) test -race -tags pebblegozstd
 
-.PHONY: build test test-race soak lint bench bench-memory soak-crash deps fmt regress
+.PHONY: build test test-race soak lint bench bench-memory bench-spill soak-crash deps fmt regress
 
 build:
 	$(GO) build -ldflags="-s -w" -o bin/streamsql ./cmd/streamsql
@@ -45,3 +45,7 @@ regress: deps
 # soak-crash kills the server a thousand times and checks that nothing is lost and nothing counts twice; it prints the number of violations.
 soak-crash:
 	$(GO) test ./internal/crashtest -run TestKill -crash.cycles 1000 -crash.most 2s -crash.keep -timeout 0 -v
+
+# bench-spill runs queries whose state is far larger than 512 MB within that, and fails if a result is wrong or a process larger than 700 MB.
+bench-spill:
+	$(GO) run ./cmd/streamsql bench spill

@@ -71,8 +71,8 @@ type Relation struct {
 	// settings that constants and functions in it depend on. They hold whoever reads the view.
 	Path     []string          `json:",omitempty"`
 	Settings map[string]string `json:",omitempty"`
-	Owner          string
-	Comment        string
+	Owner    string
+	Comment  string
 	// Depends lists the OIDs of the relations that the definition reads.
 	Depends []uint32
 	// Calls lists the OIDs of the functions that the definition calls, directly or not.

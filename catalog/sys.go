@@ -2,7 +2,7 @@ package catalog
 
 // sysRelations are about what runs. Relations are named as a regclass shows them in the session that asks.
 var sysRelations = []systemRelation{
-	{"sys", "jobs", 'v', "relation text, state text, rows_read int8, rows_stored int8?, changes int8, state_rows int8?, error text?, started_at timestamptz", nil, true},
+	{"sys", "jobs", 'v', "relation text, state text, rows_read int8, rows_stored int8?, changes int8, state_rows int8?, memory int8?, on_disk int8?, error text?, started_at timestamptz", nil, true},
 	{"sys", "errors", 'v', "relation text, at timestamptz, sqlstate text, message text, row_data jsonb", nil, true},
 	{"sys", "watermarks", 'v', "relation text, view text?, pid int4?, partition int8, state text, watermark timestamp?, rows int8, late_rows int8, null_times int8, future_rows int8, last_row_at timestamptz?", nil, true},
 	{"sys", "late", 'v', "relation text?, view text?, pid int4?, policy text, target text?, late_rows int8, last_late_at timestamptz?, last_watermark timestamp?, last_window_end timestamp?, last_row jsonb?", nil, true},
@@ -19,6 +19,8 @@ var sysComments = map[string]map[string]string{
 		"rows_stored": "how many stored rows it began, or begins, with",
 		"changes":     "how many rows have been added to and taken from the result since the job started",
 		"state_rows":  "how many rows and groups its operators keep, where they count them",
+		"memory":      "how many bytes of memory their state takes, where they count it",
+		"on_disk":     "how many bytes of it are on disk, since they did not fit the memory",
 		"error":       "why the job has failed",
 		"started_at":  "when the job was started or last restored",
 	},

@@ -114,7 +114,7 @@ func (s *Session) liveRows(relation string, b *vec.Builder) error {
 		}
 	case "jobs":
 		for _, j := range s.e.jobStates() {
-			appendByName(b, map[string]types.Datum{"relation": j.relationName(info.cat, name), "state": j.state, "rows_read": j.read, "rows_stored": j.stored, "state_rows": j.kept,
+			appendByName(b, map[string]types.Datum{"relation": j.relationName(info.cat, name), "state": j.state, "rows_read": j.read, "rows_stored": j.stored, "state_rows": j.kept, "memory": j.memory, "on_disk": j.disk,
 				"changes": j.changes, "error": nilIfEmpty(j.err), "started_at": j.since})
 		}
 	case "errors":

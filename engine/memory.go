@@ -33,8 +33,35 @@ func (m *queryMemory) close() {
 	_ = m.space.Close()
 }
 
+// explain tells of a query that has ended what its state took, for EXPLAIN ANALYZE; nothing where that was next to nothing.
+func (m *queryMemory) explain() string {
+	most, disk := m.account.Most(), m.account.MostOnDisk()
+	if most < 1<<20 && disk == 0 {
+		return ""
+	}
+	s := "Memory: " + mem.Format(most)
+	if disk > 0 {
+		s += "  Disk: " + mem.Format(disk)
+	}
+	return s + "\n"
+}
+
 // spilled reports whether some of the query's state is on disk.
 func (m *queryMemory) spilled() bool { return m.account.OnDisk() > 0 }
+
+// MemoryUse is what an engine has of the machine, in bytes.
+type MemoryUse struct {
+	// Limit is Options.Memory, 0 for none; Used is what the state of queries and views takes.
+	Limit, Used int64
+	// OnDisk is the state that did not fit, MostOnDisk the most that it was.
+	OnDisk, MostOnDisk int64
+}
+
+// Memory tells what the engine uses.
+func (e *Engine) Memory() MemoryUse {
+	b := e.budget
+	return MemoryUse{Limit: b.Limit(), Used: b.Used(), OnDisk: b.OnDisk(), MostOnDisk: b.MostOnDisk()}
+}
 
 // spillStep bounds how long a step of a query with state on disk reads its sources.
 const spillStep = 500 * time.Millisecond

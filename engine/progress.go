@@ -163,6 +163,7 @@ type jobState struct {
 	view, state   string
 	read, changes int64
 	stored, kept  types.Datum
+	memory, disk  types.Datum
 	err           string
 	since         int64
 }
@@ -213,6 +214,9 @@ func (e *Engine) jobStates() []jobState {
 
 func (j *job) state() jobState {
 	st := jobState{oid: j.rel.rel.OID, view: j.rel.rel.Name, state: "running", since: j.since}
+	if j.memory.account != nil {
+		st.memory, st.disk = j.memory.account.Used(), j.memory.account.OnDisk()
+	}
 	if j.stored > 0 {
 		st.stored = j.stored
 	}

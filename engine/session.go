@@ -8,6 +8,7 @@ import (
 	"streamsql/catalog"
 	"streamsql/exec"
 	"streamsql/internal/fn"
+	"streamsql/internal/mem"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
@@ -74,6 +75,9 @@ func (e *Engine) NewSession(o SessionOptions) (*Session, error) {
 	s := &Session{e: e, user: o.User, database: o.Database, remote: o.RemoteAddr, vars: newVars(),
 		statements: map[string]*Statement{}, portals: map[string]*namedPortal{}, started: e.clock()}
 	s.vars.defaults["session_authorization"] = o.User
+	if n := e.budget.Limit(); n > 0 {
+		s.vars.defaults["memory_limit"] = strings.ReplaceAll(mem.Format(n), " ", "")
+	}
 	for k, v := range o.Settings {
 		key := strings.ToLower(k)
 		i, ok := settingIndex[key]

@@ -76,6 +76,7 @@ var sessionSettings = []setting{
 	{name: "lock_timeout", value: "0", unit: "ms", kind: 'i', desc: "Sets the maximum allowed duration of any wait for a lock."},
 	{name: "max_identifier_length", value: "63", readonly: true, kind: 'i', desc: "Shows the maximum identifier length."},
 	{name: "max_index_keys", value: "32", readonly: true, kind: 'i', desc: "Shows the maximum number of index keys."},
+	{name: "memory_limit", value: "0", readonly: true, kind: 's', desc: "Shows how much memory the server may use; 0 is without limit."},
 	{name: "role", value: "none", kind: 's', desc: "Sets the current role."},
 	{name: "row_security", value: "on", kind: 'b', desc: "Enable row security."},
 	{name: "search_path", value: `"$user", public`, kind: 's', desc: "Sets the schema search order for names that are not schema-qualified."},

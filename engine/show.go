@@ -156,7 +156,7 @@ func (s *Session) explain(x *ast.Explain, st *Statement, args []types.Datum) Por
 					b.Release()
 				}
 			}
-			text = strings.TrimRight(text, "\n") + fmt.Sprintf("\nRows: %d\nExecution Time: %.3f ms\n", rows, float64(s.e.clock()-start)/1000)
+			text = strings.TrimRight(text, "\n") + fmt.Sprintf("\nRows: %d\n%sExecution Time: %.3f ms\n", rows, qp.memory.explain(), float64(s.e.clock()-start)/1000)
 		}
 		var lines [][]string
 		for _, l := range strings.Split(strings.TrimRight(text, "\n"), "\n") {

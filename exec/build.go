@@ -124,7 +124,7 @@ func (b *builder) open() error {
 			return err
 		}
 		switch op := s.op.(type) {
-		case *spilling: // reports itself
+		case *spilling, *sortOp: // report themselves
 		case sizer:
 			s.size, s.acct = op, b.g.ctx.Memory.Operator(operatorName(s.node))
 		}

@@ -25,6 +25,7 @@ type sortOp struct {
 	sent  Mark
 	hasW  bool
 	views []vec.Vec
+	runs  sortRuns
 }
 
 func newSort(n *planner.Sort) (Operator, error) {
@@ -38,6 +39,7 @@ func (s *sortOp) Open(ctx *Context, out Output) error {
 	schema := s.n.Input.Schema()
 	s.store = newRowStore(ctx.Alloc, schemaKinds(schema))
 	s.order = newRowOrder(s.store, schema, s.n.Keys)
+	s.runs.acct = ctx.Memory.Operator(operatorName(s.n))
 	return nil
 }
 
@@ -62,11 +64,11 @@ func (s *sortOp) Push(_ int, b *vec.Batch) error {
 	}
 	if b.N >= lendRows && b.N <= blockRows {
 		take(s.store.lend(b), 0, b.N)
-		return nil
+		return s.weigh()
 	}
 	s.views = b.Views(s.views)
 	s.store.addSel(s.views, iota32(b.N), func(at, row int, sel []int32) { take(at, row, len(sel)) })
-	return nil
+	return s.weigh()
 }
 
 // flush sends the rows in order.
@@ -101,9 +103,20 @@ func (s *sortOp) Advance(_ int, m Mark) error {
 	if m.W != vec.MaxTime {
 		return nil
 	}
+	if len(s.runs.streams) > 0 {
+		if err := s.beginMerge(); err != nil || s.ctx.Stepped {
+			return err
+		}
+		for {
+			if more, err := s.resume(); err != nil || !more {
+				return err
+			}
+		}
+	}
 	if err := s.flush(); err != nil {
 		return err
 	}
+	s.runs.acct.Set(0)
 	return s.out.Watermark(m)
 }
 
@@ -177,7 +190,7 @@ func (s *sortOp) Close() error {
 	for i := range s.views {
 		s.views[i].Release()
 	}
-	return nil
+	return s.runs.close()
 }
 
 // rowOrder compares rows of a store by sort keys.

@@ -20,6 +20,8 @@ type Budget struct {
 	forced bool
 	used   atomic.Int64
 	leaves atomic.Int64 // accounts that hold something
+	disk   atomic.Int64
+	peak   atomic.Int64 // of disk
 
 	mu      sync.Mutex
 	queries map[*Account]struct{}
@@ -51,6 +53,12 @@ func (b *Budget) Used() int64 {
 	}
 	return b.used.Load()
 }
+
+// OnDisk gives the bytes of state that are on disk, MostOnDisk the most that were.
+func (b *Budget) OnDisk() int64 { return b.disk.Load() }
+
+// MostOnDisk gives the largest value that OnDisk has had.
+func (b *Budget) MostOnDisk() int64 { return b.peak.Load() }
 
 // share is how much state there may be before operators write it to disk, hard how much before queries are refused.
 func (b *Budget) share() int64 { return b.limit / 10 * 3 }
@@ -89,6 +97,8 @@ type Account struct {
 	total  atomic.Int64 // with the accounts below
 	disk   atomic.Int64
 	most   atomic.Int64
+	// mostDisk is the largest value of disk.
+	mostDisk atomic.Int64
 }
 
 // Operator opens an account below a, for an operator.
@@ -137,8 +147,16 @@ func (a *Account) Add(d int64) {
 
 // Disk says that the account has d bytes more (or less) on disk.
 func (a *Account) Disk(d int64) {
+	if a == nil || d == 0 {
+		return
+	}
+	if n := a.budget.disk.Add(d); n > a.budget.peak.Load() {
+		a.budget.peak.Store(n)
+	}
 	for x := a; x != nil; x = x.parent {
-		x.disk.Add(d)
+		if n := x.disk.Add(d); x.parent == nil && n > x.mostDisk.Load() {
+			x.mostDisk.Store(n)
+		}
 	}
 }
 
@@ -165,6 +183,14 @@ func (a *Account) OnDisk() int64 {
 		return 0
 	}
 	return a.disk.Load()
+}
+
+// MostOnDisk gives the largest value that OnDisk of a query's account has had.
+func (a *Account) MostOnDisk() int64 {
+	if a == nil {
+		return 0
+	}
+	return a.mostDisk.Load()
 }
 
 // Over reports whether the operator should write state to disk: all together are over the share, and it is not one of the small ones.
