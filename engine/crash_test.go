@@ -264,6 +264,7 @@ func TestFailingDisk(t *testing.T) {
 			}
 		}
 		run(t, s, "SELECT count(*) FROM t")
+		expect(t, s, "SELECT DISTINCT state FROM sys.jobs", "stopped")
 		acked := make([]int, len(ws))
 		for i, w := range ws {
 			acked[i] = w.acked
@@ -310,6 +311,7 @@ func TestFullDisk(t *testing.T) {
 			w.mu.Unlock()
 		}
 		run(t, s, "SELECT count(*), sum(v) FROM t")
+		expect(t, s, "SELECT DISTINCT state, error FROM sys.jobs", "waiting|the disk is full")
 		time.Sleep(50 * time.Millisecond)
 		for i, w := range ws {
 			w.mu.Lock()

@@ -53,6 +53,7 @@ type persister struct {
 	failed  error
 
 	cuts    chan *epochCut
+	tasks   chan func()   // run between two epochs
 	stopped chan struct{} // the goroutine has ended
 }
 
@@ -95,7 +96,7 @@ func (c *epochCut) add(f func(*state.Commit) error) { c.extra = append(c.extra, 
 
 func newPersister(e *Engine, store *state.Store) *persister {
 	p := &persister{e: e, store: store, every: durableEvery, saved: map[uint32]*savedRelation{}, dirty: map[uint32]bool{},
-		positions: map[uint32][]byte{}, last: time.Now(), nextID: 1, nextOID: catalog.FirstUserOID, cuts: make(chan *epochCut, 1), stopped: make(chan struct{})}
+		positions: map[uint32][]byte{}, last: time.Now(), nextID: 1, nextOID: catalog.FirstUserOID, cuts: make(chan *epochCut, 1), tasks: make(chan func()), stopped: make(chan struct{})}
 	return p
 }
 
@@ -274,6 +275,20 @@ func (p *persister) hold() (wait time.Duration, err error) {
 	return 0, nil
 }
 
+// trouble tells sys.jobs why jobs do not go on, if they do not because of the disk.
+func (p *persister) trouble() (state, why string) {
+	if p == nil {
+		return "", ""
+	}
+	if err := p.failure(); err != nil {
+		return "stopped", err.Error()
+	}
+	if p.store.Full() {
+		return "waiting", "the disk is full"
+	}
+	return "", ""
+}
+
 // maybeCut cuts a durable epoch if it is time, and tells how long to wait for the next (0: nothing to wait for). The
 // caller holds coordinator.step.
 func (p *persister) maybeCut() time.Duration {
@@ -361,6 +376,8 @@ func (p *persister) run() {
 				return
 			}
 			p.write(c)
+		case f := <-p.tasks:
+			f()
 		case <-failures:
 			failures = nil
 			p.fail(p.store.Failed())
@@ -397,6 +414,26 @@ func (p *persister) write(c *epochCut) {
 		w <- err
 	}
 	p.e.coord.poke()
+}
+
+// Backup copies the data directory, as it is after an epoch that holds all that has been acknowledged, to a directory which must not exist or be
+// empty. It may be called while clients are working: their changes wait. The copy can be opened like the original.
+func (e *Engine) Backup(dir string) error {
+	p := e.persist
+	if p == nil {
+		return pgerr.New(pgerr.ObjectNotInPrerequisiteState, "there is nothing to copy: the server keeps everything in memory").
+			WithHint("Start it with --data DIR.")
+	}
+	if err := p.wait(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	select {
+	case p.tasks <- func() { done <- p.store.Backup(dir) }:
+		return <-done
+	case <-p.stopped:
+		return pgerr.New(pgerr.AdminShutdown, "terminating connection due to administrator command")
+	}
 }
 
 // close makes what is left durable and ends the persister. No step runs any more. What still waits for room on the disk is given up.

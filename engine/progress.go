@@ -174,6 +174,7 @@ func (e *Engine) jobStates() []jobState {
 	c.step.Lock()
 	defer c.step.Unlock()
 	out := make([]jobState, 0, len(c.jobs))
+	trouble, why := e.persist.trouble()
 	for _, j := range c.jobs {
 		st := j.state()
 		st.read, st.changes = j.stats.Rows, j.rows
@@ -193,6 +194,8 @@ func (e *Engine) jobStates() []jobState {
 			st.state = "finished"
 		case j.paused != nil:
 			st.state = "paused"
+		case trouble != "":
+			st.state, st.err = trouble, why
 		default:
 			for _, f := range j.feeds {
 				if f.away != nil {

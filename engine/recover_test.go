@@ -1,7 +1,12 @@
 package engine
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"streamsql/internal/pgerr"
 )
@@ -72,6 +77,59 @@ func TestRestartReplacedViews(t *testing.T) {
 	expect(t, s, "TABLE one", "2")
 	run(t, s, "INSERT INTO t VALUES (5)")
 	expect(t, s, "TABLE one ORDER BY 1", "2", "6")
+	s.Close()
+	e.Close()
+}
+
+// TestBackup: a copy made while clients change tables opens, and is consistent.
+func TestBackup(t *testing.T) {
+	dir, to := t.TempDir(), filepath.Join(t.TempDir(), "copy")
+	e, s := reopen(t, nil, nil, dir)
+	run(t, s, crashSchema)
+	ws := newWorkers(2)
+	var stop atomic.Bool
+	wait := work(t, e, ws, 5, &stop)
+	time.Sleep(20 * time.Millisecond)
+	acked := make([]int, len(ws))
+	for i, w := range ws {
+		w.mu.Lock()
+		acked[i] = w.acked
+		w.mu.Unlock()
+	}
+	if err := e.Backup(to); err != nil {
+		t.Fatal(err)
+	}
+	stop.Store(true)
+	if err := errors.Join(wait()...); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	e.Close()
+	e, s = reopen(t, nil, nil, to)
+	for i, w := range ws {
+		w.check(t, s, acked[i])
+	}
+	checkViews(t, s)
+	s.Close()
+	e.Close()
+}
+
+// TestConnectedTableRestart: a table that is fed by a connector goes on where it was: no row is there twice.
+func TestConnectedTableRestart(t *testing.T) {
+	dir := t.TempDir()
+	csv := filepath.Join(dir, "in.csv")
+	if err := os.WriteFile(csv, []byte("a,b\n1,x\n2,y\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(dir, "data")
+	e, s := reopen(t, nil, nil, data)
+	run(t, s, `CREATE TABLE t (a int, b text) WITH (connector = 'file', path = '`+csv+`', format = 'csv', header = 'true')`)
+	eventually(t, "the rows", func() bool { return run(t, s, `SELECT count(*) FROM t`)[0] == "2" })
+	for range 2 {
+		e, s = reopen(t, e, s, data)
+		time.Sleep(30 * time.Millisecond)
+		expect(t, s, `SELECT a, b FROM t ORDER BY a`, "1|x", "2|y")
+	}
 	s.Close()
 	e.Close()
 }

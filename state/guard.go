@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -26,6 +27,7 @@ type guard struct {
 	vfs.FS
 	opening atomic.Bool // nothing waits for room yet
 	waiting atomic.Int32
+	plain   atomic.Pointer[string] // the failures of what is below this directory are returned
 	// full, where not nil, is called when writes begin (true) and cease to wait for room.
 	full func(bool)
 
@@ -57,6 +59,13 @@ func (g *guard) failure() error {
 	return g.err
 }
 
+func (g *guard) setPlain(dir string) { g.plain.Store(&dir) }
+
+func (g *guard) isPlain(path string) bool {
+	dir := g.plain.Load()
+	return dir != nil && *dir != "" && strings.HasPrefix(path, *dir)
+}
+
 func noRoom(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
@@ -67,7 +76,7 @@ func (g *guard) write(what, path string, retry bool, op func() error) error {
 	waits := false
 	for {
 		err := op()
-		if err == nil || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrExist) {
+		if err == nil || errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrExist) || g.isPlain(path) {
 			if waits && g.waiting.Add(-1) == 0 && g.full != nil {
 				g.full(false)
 			}

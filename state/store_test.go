@@ -409,6 +409,50 @@ func TestStoreFull(t *testing.T) {
 	}
 }
 
+// TestStoreBackup: a copy made while the store is open can be opened, and holds what was committed; the copying fails without harm.
+func TestStoreBackup(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, StoreOptions{})
+	put(t, s, true, "a", "1")
+	if err := writeBlob(s, "b", []byte("blob"), rand.New(rand.NewPCG(1, 1))); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, false, "c", "2")
+	to := filepath.Join(t.TempDir(), "sub", "copy")
+	if err := s.Backup(to); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Backup(to); pgerr.Code(err) != duplicateFile {
+		t.Error("a second copy to one place:", err)
+	}
+	put(t, s, true, "a", "later")
+	s.RemoveBlob("b")
+	s.Close()
+	c := openStore(t, to, StoreOptions{})
+	if got := dump(t, c, ""); got != "a=1 c=2" {
+		t.Error(got)
+	}
+	if b, err := readBlob(c, "b"); string(b) != "blob" || err != nil {
+		t.Error(b, err)
+	}
+	put(t, c, true, "a", "other")
+	c.Close()
+
+	fs := errorfs.Wrap(vfs.NewCrashableMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if strings.HasPrefix(op.Path, "/copy") && op.Kind == errorfs.OpFileWrite {
+			return syscall.ENOSPC
+		}
+		return nil
+	}))
+	s = openStore(t, "/data", StoreOptions{FS: fs})
+	defer s.Close()
+	put(t, s, true, "a", "1")
+	if err := s.Backup("/copy"); pgerr.Code(err) != pgerr.DiskFull {
+		t.Error("a copy to a full disk:", err)
+	}
+	put(t, s, true, "a", "2")
+}
+
 // TestStoreDamage: a block that is not as it was written is reported by whoever reads it.
 func TestStoreDamage(t *testing.T) {
 	dir := t.TempDir()
