@@ -1,6 +1,10 @@
 package catalog
 
-import "streamsql/internal/types"
+import (
+	"strings"
+
+	"streamsql/internal/types"
+)
 
 func fillSchemata(v *Viewer, add func(row)) error {
 	for _, n := range v.Snapshot.Schemas() {
@@ -39,12 +43,26 @@ func fillISTables(v *Viewer, add func(row)) error {
 func fillISColumns(v *Viewer, add func(row)) error {
 	for _, r := range v.Snapshot.Relations() {
 		for i, c := range r.Columns {
-			x := row{"table_catalog": v.Database, "table_schema": r.Schema, "table_name": r.Name, "column_name": c.Name, "ordinal_position": i + 1,
+			x := row{"table_catalog": v.Database, "table_schema": r.Schema, "table_name": r.Name, "column_name": c.Name, "ordinal_position": int(r.Attnum(i)),
 				"is_nullable": yesNo(!c.NotNull), "data_type": c.Type.Bare().Format(), "udt_catalog": v.Database, "udt_schema": "pg_catalog",
-				"udt_name": c.Type.Name(), "dtd_identifier": string(types.AppendInt(nil, int64(i+1))), "is_self_referencing": "NO", "is_identity": "NO",
+				"udt_name": c.Type.Name(), "dtd_identifier": string(types.AppendInt(nil, int64(r.Attnum(i)))), "is_self_referencing": "NO", "is_identity": "NO",
 				"identity_cycle": "NO", "is_generated": "NEVER", "is_updatable": yesNo(r.Kind == Table)}
-			if c.Default != "" {
-				x["column_default"] = defaultText(&c)
+			if d := v.Snapshot.DefaultText(&c, v.Path); d != "" {
+				x["column_default"] = d
+			}
+			if c.Identity != "" {
+				x["is_identity"], x["identity_generation"] = "YES", strings.ToUpper(c.Identity)
+				if q := v.Snapshot.ByOID(c.Sequence); q != nil {
+					num := func(n int64) string { return string(types.AppendInt(nil, n)) }
+					x["identity_start"], x["identity_increment"] = num(q.Sequence.Start), num(q.Sequence.Increment)
+					x["identity_maximum"], x["identity_minimum"] = num(q.Sequence.Max), num(q.Sequence.Min)
+				}
+			}
+			if u := v.Snapshot.TypeByOID(c.Type.OID); u != nil {
+				x["data_type"], x["udt_schema"] = "USER-DEFINED", u.Schema
+			}
+			if u := v.Snapshot.TypeByOID(c.Domain); u != nil {
+				x["domain_catalog"], x["domain_schema"], x["domain_name"] = v.Database, u.Schema, u.Name
 			}
 			if c.Generated != "" {
 				x["is_generated"], x["generation_expression"] = "ALWAYS", c.Generated
@@ -102,21 +120,30 @@ func fillISViews(v *Viewer, add func(row)) error {
 }
 
 func fillISConstraints(v *Viewer, add func(row)) error {
-	for _, r := range v.Snapshot.Relations() {
-		if r.PrimaryKey != nil {
-			add(row{"constraint_catalog": v.Database, "constraint_schema": r.Schema, "constraint_name": r.PrimaryKeyName, "table_catalog": v.Database,
-				"table_schema": r.Schema, "table_name": r.Name, "constraint_type": "PRIMARY KEY", "is_deferrable": "NO", "initially_deferred": "NO", "enforced": "YES"})
-		}
-	}
+	eachConstraint(v, func(r *Relation, c *Constraint, kind string) {
+		add(row{"constraint_catalog": v.Database, "constraint_schema": r.Schema, "constraint_name": c.Name, "table_catalog": v.Database,
+			"table_schema": r.Schema, "table_name": r.Name, "constraint_type": kind, "is_deferrable": yesNo(c.Deferrable),
+			"initially_deferred": yesNo(c.Deferred), "enforced": "YES"})
+	})
 	return nil
 }
 
 func fillISKeys(v *Viewer, add func(row)) error {
-	for _, r := range v.Snapshot.Relations() {
-		for i, c := range r.PrimaryKey {
-			add(row{"constraint_catalog": v.Database, "constraint_schema": r.Schema, "constraint_name": r.PrimaryKeyName, "table_catalog": v.Database,
-				"table_schema": r.Schema, "table_name": r.Name, "column_name": r.Columns[c].Name, "ordinal_position": i + 1})
+	eachConstraint(v, func(r *Relation, c *Constraint, kind string) {
+		if kind == "CHECK" {
+			return
 		}
-	}
+		for i, k := range r.ColumnsByNum(c.Columns) {
+			if k < 0 {
+				continue
+			}
+			x := row{"constraint_catalog": v.Database, "constraint_schema": r.Schema, "constraint_name": c.Name, "table_catalog": v.Database,
+				"table_schema": r.Schema, "table_name": r.Name, "column_name": r.Columns[k].Name, "ordinal_position": i + 1}
+			if kind == "FOREIGN KEY" {
+				x["position_in_unique_constraint"] = i + 1
+			}
+			add(x)
+		}
+	})
 	return nil
 }

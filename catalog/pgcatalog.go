@@ -195,6 +195,9 @@ func collationOf(t types.T) int {
 func fillAttribute(v *Viewer, add func(row)) error {
 	one := func(rel uint32, num int, c *Column, key bool, watermark string) {
 		in := types.InfoOf(c.Type)
+		if in == nil { // of a type that is gone
+			in = types.InfoOf(types.Text)
+		}
 		ndims := 0
 		if c.Type.IsArray() {
 			ndims = 1
@@ -266,7 +269,11 @@ func fillType(v *Viewer, add func(row)) error {
 		}
 		add(r)
 	}
+	fillUserTypes(v, add)
 	for _, r := range v.Snapshot.Relations() {
+		if r.Kind == SequenceKind {
+			continue
+		}
 		add(row{"oid": r.TypeOID, "typname": r.Name, "typnamespace": nsOID(v, r), "typowner": OwnerOID, "typlen": -1, "typtype": "c",
 			"typcategory": "C", "typisdefined": true, "typdelim": ",", "typrelid": r.OID, "typalign": "d", "typstorage": "x", "typtypmod": -1})
 	}

@@ -424,37 +424,24 @@ func (s *Session) resolveConflicts(ctx context.Context, tt *txTable, d *planner.
 	pair := &vec.Schema{Fields: append(append([]vec.Field{}, rel.Fields().Fields...), rel.Fields().Fields...)}
 	taken := vec.NewBuilder(s.e.alloc, pair)
 	defer taken.Release()
-	seen := map[string]bool{}
-	var ts []types.T
-	for _, k := range rel.PrimaryKey {
-		ts = append(ts, rel.Columns[k].Type)
-	}
-	var enc []byte
+	arbiters := arbitersOf(tt, c)
 	for _, b := range rows {
 		views := b.Views(nil)
-		keyCols := make([]vec.Vec, len(rel.PrimaryKey))
-		for i, k := range rel.PrimaryKey {
-			keyCols[i] = views[k]
-		}
 		for r := range b.N {
 			row := make([]types.Datum, len(rel.Columns))
 			for i := range row {
 				row[i] = views[i].Datum(r)
 			}
-			if rel.PrimaryKey == nil || tt.work == nil {
-				ins.AppendDatums(row, vec.Insert)
-				continue
-			}
-			key := make([]types.Datum, len(rel.PrimaryKey))
-			for i, k := range rel.PrimaryKey {
-				key[i] = row[k]
-			}
-			enc = vec.AppendKey(enc[:0], keyCols, ts, r)
-			again := seen[string(enc)]
-			seen[string(enc)] = true
-			old, exists, err := tt.work.Get(key)
-			if err != nil {
-				return nil, 0, err
+			var old []types.Datum
+			exists, again := false, false
+			for _, a := range arbiters {
+				o, held, twice, err := a.find(views, row, r)
+				if err != nil {
+					return nil, 0, err
+				}
+				if again = again || twice; held && !exists {
+					old, exists = o, true
+				}
 			}
 			switch {
 			case again && c.DoNothing:
@@ -535,4 +522,60 @@ func (s *Session) conflictUpdates(ctx context.Context, d *planner.DML, both *vec
 	gone := old.Finish()
 	gone.Ops = deletes(gone.N)
 	return []*vec.Batch{gone, updated.Finish()}, nil
+}
+
+// arbiter is a key by which ON CONFLICT finds the row that a proposed one conflicts with.
+type arbiter struct {
+	cols []int
+	ts   []types.T
+	seen map[string]bool
+	get  func(key []types.Datum) ([]types.Datum, bool, error)
+}
+
+// arbitersOf gives the keys that ON CONFLICT looks at: the one that it names, or all.
+func arbitersOf(tt *txTable, c *planner.Conflict) []*arbiter {
+	var out []*arbiter
+	if tt.work == nil {
+		return nil
+	}
+	add := func(cols []int, get func([]types.Datum) ([]types.Datum, bool, error)) {
+		if c.Columns != nil && !slices.Equal(c.Columns, cols) {
+			return
+		}
+		a := &arbiter{cols: cols, seen: map[string]bool{}, get: get}
+		for _, k := range cols {
+			a.ts = append(a.ts, tt.rel.Columns[k].Type)
+		}
+		out = append(out, a)
+	}
+	if tt.rel.PrimaryKey != nil {
+		add(tt.rel.PrimaryKey, tt.work.Get)
+	}
+	for _, x := range tt.indexes {
+		if x.unique {
+			add(x.key, func(key []types.Datum) ([]types.Datum, bool, error) {
+				row, ok, err := x.find(key)
+				if err != nil || !ok {
+					return nil, false, err
+				}
+				return x.fullRow(tt.work, tt.rel, row)
+			})
+		}
+	}
+	return out
+}
+
+// find gives the row that has the key of a proposed one; twice says that the command has proposed that key before.
+func (a *arbiter) find(views []vec.Vec, row []types.Datum, r int) (old []types.Datum, held, twice bool, err error) {
+	key, cols := make([]types.Datum, len(a.cols)), make([]vec.Vec, len(a.cols))
+	for i, k := range a.cols {
+		if key[i], cols[i] = row[k], views[k]; key[i] == nil {
+			return nil, false, false, nil
+		}
+	}
+	enc := string(vec.AppendKey(nil, cols, a.ts, r))
+	twice = a.seen[enc]
+	a.seen[enc] = true
+	old, held, err = a.get(key)
+	return old, held, twice, err
 }

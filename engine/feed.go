@@ -75,6 +75,10 @@ func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*
 			if err := f.fillSystem(viewer); err != nil {
 				return fs, err
 			}
+		case rel.Kind == catalog.SequenceKind:
+			if err := f.fillSequence(); err != nil {
+				return fs, err
+			}
 		case rel.Kind == catalog.Source:
 			name, ok := rel.Option("connector")
 			if !ok { // a push source: its rows come as changes
@@ -117,6 +121,9 @@ func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*
 				return fs, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", rel.Name)
 			}
 			if at == nil {
+				if fields := snap.Schema().Fields; len(fields) != len(rel.Columns) {
+					return fs, pgerr.New(pgerr.SerializationFailure, "relation \"%s\" has been altered meanwhile", rel.Name).WithHint("Run the query again.")
+				}
 				f.rows = snap.Scan(in.Scan.Cols)
 			}
 			f.changes = changes
@@ -212,6 +219,25 @@ func (f *feed) fillSystem(viewer *catalog.Viewer) error {
 	if err := f.scan.Rel.Fill(viewer, all); err != nil {
 		return err
 	}
+	b := all.Finish()
+	defer b.Release()
+	p := b.Project(f.schema, f.scan.Cols)
+	defer p.Release()
+	return f.pushPieces(p)
+}
+
+// fillSequence gives the one row that SELECT from a sequence shows.
+func (f *feed) fillSequence() error {
+	q := f.e.sequences.get(f.scan.Rel.OID)
+	if q == nil {
+		return nil
+	}
+	q.mu.Lock()
+	row := []types.Datum{q.last, int64(max(q.ahead, 0)), q.called}
+	q.mu.Unlock()
+	all := vec.NewBuilder(nil, f.scan.Rel.Fields())
+	defer all.Release()
+	all.AppendDatums(row, vec.Insert)
 	b := all.Finish()
 	defer b.Release()
 	p := b.Project(f.schema, f.scan.Cols)

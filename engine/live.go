@@ -100,6 +100,21 @@ func (s *Session) liveRows(relation string, b *vec.Builder) error {
 			appendByName(b, map[string]types.Datum{"pid": o.pid, "usename": o.user, "datname": o.database, "application_name": app,
 				"client_addr": nil, "backend_start": o.started, "state": state, "query": o.query, "backend_type": "client backend"})
 		}
+	case "pg_sequences":
+		for _, r := range info.cat.Relations() {
+			if q := r.Sequence; q != nil {
+				var last types.Datum
+				if run := s.e.sequences.get(r.OID); run != nil {
+					run.mu.Lock()
+					if run.called {
+						last = run.last
+					}
+					run.mu.Unlock()
+				}
+				appendByName(b, map[string]types.Datum{"schemaname": r.Schema, "sequencename": r.Name, "sequenceowner": r.Owner, "data_type": int64(q.Type.OID),
+					"start_value": q.Start, "min_value": q.Min, "max_value": q.Max, "increment_by": q.Increment, "cycle": q.Cycle, "cache_size": q.Cache, "last_value": last})
+			}
+		}
 	case "pg_cursors":
 		for name, p := range s.portals {
 			if p.cursor {

@@ -305,6 +305,11 @@ func (i *sessionInfo) Describe(what string, args []types.Datum) (types.Datum, bo
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		return q.last, q.called
+	case "pg_type_is_visible":
+		oid, _ := args[0].(int64)
+		if u := i.cat.TypeByOID(uint32(oid)); u != nil {
+			return i.cat.FindType("", u.Name, i.s.searchPath(i.cat)) == u, true
+		}
 	case "pg_my_temp_schema":
 		oid, _ := i.cat.SchemaOID(i.s.tempName())
 		return int64(oid), true

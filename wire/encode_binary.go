@@ -32,6 +32,17 @@ func (c *cells) formatBinary(t types.T, v *vec.Vec, from, to int) {
 		}
 		c.end()
 	default: // what the column holds is the binary format
+		if t.IsEnum() {
+			c.begin()
+			for i := from; i < to; i++ {
+				if !v.IsNull(i) {
+					c.buf = types.AppendBinaryBytes(c.buf, t, v.Bytes(i))
+				}
+				c.cell()
+			}
+			c.end()
+			return
+		}
 		c.data, c.off = v.Data, v.Off[from:to+1]
 	}
 }

@@ -13,7 +13,7 @@ import (
 func (c *cells) formatText(t types.T, v *vec.Vec, from, to int, env *types.Env) {
 	switch v.Kind {
 	case types.KindString:
-		if t.OID != types.OIDChar { // the column holds the text
+		if t.OID != types.OIDChar && !t.IsEnum() { // the column holds the text
 			c.data, c.off = v.Data, v.Off[from:to+1]
 			return
 		}

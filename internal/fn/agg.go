@@ -31,6 +31,13 @@ type ResolvedAgg struct {
 // untyped literals) by PostgreSQL's rules. The arguments of an aggregate with WithinGroup are the
 // direct ones, then those of its ORDER BY. count(*) has no arguments. Errors are 42883 and 42725.
 func ResolveAgg(name string, args []types.T) (*ResolvedAgg, error) {
+	if asText, enum, ok := enumsAsText(args); ok && (name == "min" || name == "max") { // a value compares as its text does
+		r, err := ResolveAgg(name, asText)
+		if err != nil {
+			return nil, err
+		}
+		return &ResolvedAgg{Agg: r.Agg, Args: enum, Ret: enum[0]}, nil
+	}
 	cands := aggs[name]
 	cs := make([]Candidate, len(cands))
 	for i, a := range cands {

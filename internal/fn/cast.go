@@ -104,7 +104,7 @@ func formatter(c *Ctx, t types.T, v *vec.Vec) func(dst []byte, i int) []byte {
 	if isReg(t) {
 		return func(dst []byte, i int) []byte { return appendReg(dst, c, t, v.I64[i]) }
 	}
-	if t.Kind() == types.KindString {
+	if t.Kind() == types.KindString && !t.IsEnum() {
 		return func(dst []byte, i int) []byte { return append(dst, v.Bytes(i)...) }
 	}
 	return func(dst []byte, i int) []byte { return types.AppendTextBytes(dst, env, t, v.Bytes(i)) }
@@ -112,7 +112,7 @@ func formatter(c *Ctx, t types.T, v *vec.Vec) func(dst []byte, i int) []byte {
 
 // formatDatum gives the text of a datum of type t.
 func formatDatum(c *Ctx, t types.T, d types.Datum) string {
-	if s, ok := d.(string); ok && t.Kind() == types.KindString {
+	if s, ok := d.(string); ok && t.Kind() == types.KindString && !t.IsEnum() {
 		return s
 	}
 	if isReg(t) {

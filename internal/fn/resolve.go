@@ -566,6 +566,13 @@ func errOperator(e ResolveError, sym string, args []types.T) error {
 
 // ResolveOp chooses the operator of a symbol for one (prefix) or two actual operand types.
 func ResolveOp(sym string, args []types.T) (*Resolved, error) {
+	if asText, enum, ok := enumsAsText(args); ok {
+		r, err := ResolveOp(sym, asText)
+		if err != nil || !r.Ret.Is(types.Bool) || !comparison[sym] {
+			return nil, errOperator(NoMatch, sym, args)
+		}
+		return &Resolved{r.Func, enum, r.Ret}, nil
+	}
 	var fs []*Func
 	for _, f := range ops[sym] {
 		if len(f.Args) == len(args) {

@@ -145,6 +145,9 @@ func DecodeBinary(t T, b []byte) (Datum, error) {
 	case KindInt64: // oid and its kin
 		return int64(binary.BigEndian.Uint32(b)), nil
 	case KindString:
+		if t.IsEnum() {
+			return datum(ParseEnum(t, string(b)))
+		}
 		if !utf8.Valid(b) || contains(b, 0) {
 			return nil, validText(string(b))
 		}
@@ -223,6 +226,9 @@ func AppendBinaryBytes(dst []byte, t T, b []byte) []byte {
 		if len(b) == 0 {
 			return append(dst, 0)
 		}
+	}
+	if t.OID >= firstUserOID {
+		b = enumLabel(t, b)
 	}
 	return append(dst, b...)
 }

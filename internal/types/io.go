@@ -17,6 +17,9 @@ func stringOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b
 
 // ParseText is the input function of t, modifier applied as for an assignment. env may be nil (UTC, ISO, MDY).
 func ParseText(env *Env, t T, s string) (Datum, error) {
+	if t.OID >= firstUserOID && t.IsEnum() {
+		return datum(ParseEnum(t, s))
+	}
 	switch t.OID {
 	case OIDBool:
 		return datum(parseBool(s))
@@ -269,6 +272,9 @@ func AppendTextBytes(dst []byte, env *Env, t T, b []byte) []byte {
 		return append(dst, b...)
 	case OIDInt2Vector, OIDOidVector:
 		return appendVectorText(dst, env, t, b)
+	}
+	if t.OID >= firstUserOID && !t.IsArray() {
+		return append(dst, enumLabel(t, b)...)
 	}
 	if t.Kind() == KindString || t.OID == OIDInet || t.OID == OIDTid {
 		return append(dst, b...)

@@ -99,6 +99,13 @@ func EnumLabel(v string) string {
 	return v[enumPrefix:]
 }
 
+func enumLabel(t T, v []byte) []byte {
+	if len(v) < enumPrefix || !t.IsEnum() {
+		return v
+	}
+	return v[enumPrefix:]
+}
+
 // ParseEnum gives the value of a label (22P02).
 func ParseEnum(t T, label string) (string, error) {
 	e := EnumOf(t)

@@ -255,6 +255,21 @@ func insertTargets(rel *catalog.Relation, s *ast.Insert) ([]int, error) {
 	return out, nil
 }
 
+// identityValue says what becomes of a value that is given for a column: that of an identity column may be refused, or with
+// OVERRIDING USER VALUE left out.
+func identityValue(col *catalog.Column, overriding string) (skip bool, err error) {
+	switch {
+	case col.Identity == "":
+	case overriding == "user":
+		return true, nil
+	case col.Identity == "always" && overriding != "system":
+		return false, pgerr.New("428C9", "cannot insert a non-DEFAULT value into column \"%s\"", col.Name).
+			WithDetail("Column \"%s\" is an identity column defined as GENERATED ALWAYS.", col.Name).
+			WithHint("Use OVERRIDING SYSTEM VALUE to override.")
+	}
+	return false, nil
+}
+
 func errGenerated(name string) *pgerr.Error {
 	return pgerr.New("428C9", "cannot insert a non-DEFAULT value into column \"%s\"", name).
 		WithDetail("Column \"%s\" is a generated column.", name)
@@ -281,7 +296,7 @@ func (b *binder) insertSource(s *ast.Insert, rel *catalog.Relation, targets []in
 	}
 	v, isValues := s.Query.Body.(*ast.Values)
 	if isValues && len(s.Query.OrderBy) == 0 && s.Query.Limit == nil && s.Query.Offset == nil && s.Query.With == nil {
-		return b.insertValues(v, rel, targets, ctes, given, tooMany)
+		return b.insertValues(v, rel, targets, ctes, given, s.Overriding, tooMany)
 	}
 	r, err := b.queryIn(s.Query, nil, ctes)
 	if err != nil {
@@ -296,6 +311,11 @@ func (b *binder) insertSource(s *ast.Insert, rel *catalog.Relation, targets []in
 		col := &rel.Columns[targets[i]]
 		if col.Generated != "" {
 			return nil, nil, errGenerated(col.Name)
+		}
+		if skip, err := identityValue(col, s.Overriding); err != nil {
+			return nil, nil, err
+		} else if skip {
+			continue
 		}
 		var e Expr = b.col(oc.id)
 		if isProject && unknown(e) {
@@ -322,7 +342,7 @@ func (b *binder) insertSource(s *ast.Insert, rel *catalog.Relation, targets []in
 	return extend(r.rel, items, b), given, nil
 }
 
-func (b *binder) insertValues(v *ast.Values, rel *catalog.Relation, targets []int, ctes *cteScope, given map[int]int, check func(n, pos int) error) (lrel, map[int]int, error) {
+func (b *binder) insertValues(v *ast.Values, rel *catalog.Relation, targets []int, ctes *cteScope, given map[int]int, overriding string, check func(n, pos int) error) (lrel, map[int]int, error) {
 	sc := &scope{ctes: ctes}
 	var ids []int
 	n := len(v.Rows[0])
@@ -346,7 +366,15 @@ func (b *binder) insertValues(v *ast.Values, rel *catalog.Relation, targets []in
 		es := make([]Expr, n)
 		for i, a := range row {
 			col := &rel.Columns[targets[i]]
-			if _, ok := a.(*ast.Default); ok {
+			_, useDefault := a.(*ast.Default)
+			if !useDefault {
+				skip, err := identityValue(col, overriding)
+				if err != nil {
+					return nil, nil, pgerr.AtPos(err, a.Position())
+				}
+				useDefault = skip
+			}
+			if useDefault {
 				x, err := BindDefault(col, b.o)
 				if err != nil {
 					return nil, nil, err
@@ -401,10 +429,17 @@ func (b *binder) insertValues(v *ast.Values, rel *catalog.Relation, targets []in
 func (b *binder) onConflict(c *ast.OnConflict, rel *catalog.Relation, alias string) (*Conflict, error) {
 	out := &Conflict{DoNothing: c.DoNothing}
 	if c.Constraint != "" {
-		if c.Constraint != rel.PrimaryKeyName || rel.PrimaryKeyName == "" {
+		k := rel.FindConstraint(c.Constraint)
+		switch {
+		case rel.PrimaryKey != nil && c.Constraint == rel.PrimaryKeyName:
+			out.Columns = rel.PrimaryKey
+		case k != nil && k.Kind == catalog.UniqueConstraint:
+			out.Columns = rel.ColumnsByNum(k.Columns)
+		case k != nil:
+			return nil, pgerr.New(pgerr.WrongObjectType, "constraint in ON CONFLICT clause has no associated index").At(c.Pos)
+		default:
 			return nil, pgerr.New(pgerr.UndefinedObject, "constraint \"%s\" for table \"%s\" does not exist", c.Constraint, rel.Name).At(c.Pos)
 		}
-		out.Columns = rel.PrimaryKey
 	}
 	for _, n := range c.Columns {
 		i := rel.ColumnIndex(n)
@@ -414,10 +449,18 @@ func (b *binder) onConflict(c *ast.OnConflict, rel *catalog.Relation, alias stri
 		out.Columns = append(out.Columns, i)
 	}
 	if len(out.Columns) > 0 {
-		a, k := slices.Clone(out.Columns), slices.Clone(rel.PrimaryKey)
+		found := false
+		a := slices.Clone(out.Columns)
 		slices.Sort(a)
-		slices.Sort(k)
-		if !slices.Equal(a, k) {
+		for _, x := range rel.AllIndexes() {
+			if k := slices.Clone(x.Columns); x.Unique && x.Where == "" {
+				slices.Sort(k)
+				if slices.Equal(a, k) && !found {
+					found, out.Columns = true, x.Columns
+				}
+			}
+		}
+		if !found {
 			return nil, pgerr.New(pgerr.InvalidColumnReference, "there is no unique or exclusion constraint matching the ON CONFLICT specification").At(c.Pos)
 		}
 	}
@@ -501,6 +544,10 @@ func (b *binder) assignments(set []ast.Assignment, rel *catalog.Relation, ctx *e
 		}
 		if col.Generated != "" {
 			return pgerr.New("428C9", "column \"%s\" can only be updated to DEFAULT", name).WithDetail("Column \"%s\" is a generated column.", name).At(pos)
+		}
+		if col.Identity == "always" {
+			return pgerr.New("428C9", "column \"%s\" can only be updated to DEFAULT", name).
+				WithDetail("Column \"%s\" is an identity column defined as GENERATED ALWAYS.", name).At(pos)
 		}
 		var err error
 		if bound == nil {
