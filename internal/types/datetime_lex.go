@@ -95,9 +95,13 @@ func lexDatetime(s string, buf []dtToken) (toks []dtToken, ok bool) {
 					}
 				case s[i] == '/' || s[i] == '_':
 					i = skipZoneName(s, i)
-				case len(w) >= 3 && !month && (isDigit(s[i]) || s[i] == '+' && i+1 < len(s) && isDigit(s[i+1])):
-					// EST5EDT; but a unit glued to a sign or number is not ours to judge.
-					if j := skipZoneName(s, i); len(w) <= 5 && j > i && posixZone(s[start:j]) != nil {
+				case len(w) >= 3 && !month && (isDigit(s[i]) || (s[i] == '+' || s[i] == '-') && i+1 < len(s) && isDigit(s[i+1])):
+					// EST5EDT, PST-03:00; but a unit glued to a sign or number is not ours to judge.
+					j := skipZoneName(s, i)
+					for j < len(s) && (isDigit(s[j]) || s[j] == ':' || (s[j] == '+' || s[j] == '-') && j == i) {
+						j++
+					}
+					if len(w) <= 5 && j > i && posixZone(s[start:j]) != nil {
 						i = j
 					}
 				}

@@ -275,8 +275,11 @@ func (p *parser) assignments(dst *[]ast.Assignment) {
 			a.Columns = p.nameList()
 		} else {
 			a.Columns = []string{p.colID()}
-			if p.isOp(".") || p.isOp("[") {
+			if p.isOp(".") {
 				p.unsupported(p.pos(), "an assignment to a part of a column", "Assign the whole column.")
+			}
+			for p.isOp("[") {
+				a.Subs = append(a.Subs, p.assignedPart())
 			}
 		}
 		p.expectOp("=")
@@ -292,6 +295,27 @@ func (p *parser) assignments(dst *[]ast.Assignment) {
 			*dst = append(*dst, *a)
 		}
 	})
+}
+
+// assignedPart lowers a subscript on the left of an assignment.
+func (p *parser) assignedPart() *ast.Subscript {
+	sub := &ast.Subscript{}
+	sub.Pos = p.pos()
+	p.expectOp("[")
+	p.defaultOK = false
+	defer func() { p.defaultOK = true }()
+	if !p.isOp(":") {
+		p.rootExpr(&sub.Lo)
+	}
+	if p.isOp(":") {
+		p.next()
+		sub.Slice = true
+		if !p.isOp("]") {
+			p.rootExpr(&sub.Hi)
+		}
+	}
+	p.expectOp("]")
+	return sub
 }
 
 // target reads the relation of UPDATE and DELETE with its alias.

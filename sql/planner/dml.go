@@ -563,6 +563,12 @@ func (b *binder) assignments(set []ast.Assignment, rel *catalog.Relation, ctx *e
 		return err
 	}
 	for _, a := range set {
+		if len(a.Subs) > 0 {
+			if err := b.assignPart(a, rel, ctx, out); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if len(a.Columns) == 1 {
 			if err := put(a.Columns[0], a.Value, nil, a.Pos); err != nil {
 				return nil, err

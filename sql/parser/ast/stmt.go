@@ -293,8 +293,10 @@ type OnConflict struct {
 // Assignment is column = value; several Columns take a row or a subquery.
 type Assignment struct {
 	Columns []string
-	Value   Expr
-	Pos     Pos
+	// Subs are the subscripts of a single array column, outermost first; their X is not set.
+	Subs  []*Subscript
+	Value Expr
+	Pos   Pos
 }
 
 // Update is UPDATE.

@@ -1,0 +1,98 @@
+package planner
+
+import (
+	"streamsql/catalog"
+	"streamsql/internal/fn"
+	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
+	"streamsql/sql/parser/ast"
+)
+
+// assignPart binds SET column[..] = value: the column's new value is its old one, or what an assignment before this one made
+// of it, with the part replaced.
+func (b *binder) assignPart(a ast.Assignment, rel *catalog.Relation, ctx *exprCtx, out map[int]Expr) error {
+	name := a.Columns[0]
+	i := rel.ColumnIndex(name)
+	if i < 0 {
+		return pgerr.New(pgerr.UndefinedColumn, "column \"%s\" of relation \"%s\" does not exist", name, rel.Name).At(a.Pos)
+	}
+	col := &rel.Columns[i]
+	elem, ok := col.Type.Elem()
+	if col.Type.OID == types.OIDJSONB {
+		return notSupported("an assignment to a part of a jsonb column", a.Pos).WithHint("Assign jsonb_set(%s, ..).", name)
+	}
+	if !ok {
+		return pgerr.New(pgerr.DatatypeMismatch, "cannot subscript type %s because it does not support subscripting", col.Type.Bare().Format()).At(a.Pos)
+	}
+	if _, ok := a.Value.(*ast.Default); ok {
+		return pgerr.New(pgerr.FeatureNotSupported, "cannot set an array element to DEFAULT").At(a.Pos)
+	}
+	if len(a.Subs) > 6 {
+		return pgerr.New(pgerr.ProgramLimitExceeded, "number of array dimensions (%d) exceeds the maximum allowed (%d)", len(a.Subs), 6).At(a.Pos)
+	}
+	slice := false
+	for _, s := range a.Subs {
+		slice = slice || s.Slice
+	}
+	whole, ok := out[i]
+	if !ok {
+		var err error
+		ref := &ast.ColumnRef{Parts: []string{rel.Name, name}}
+		if ctx.s != nil && len(ctx.s.tables) > 0 {
+			ref.Parts[0] = ctx.s.tables[0].alias
+		}
+		ref.Pos = a.Pos
+		if whole, err = b.expr(ctx, ref); err != nil {
+			return err
+		}
+	}
+	value, err := b.expr(ctx, a.Value)
+	if err != nil {
+		return err
+	}
+	to := elem
+	if slice {
+		to = col.Type
+	}
+	if value, err = b.assign(value, to, name, a.Value.Position()); err != nil {
+		return err
+	}
+	index := func(x ast.Expr, pos int) (Expr, error) {
+		if x == nil {
+			return nil, pgerr.New("2202E", "array slice subscript must provide both boundaries").
+				WithDetail("When assigning to a slice of an empty array value, slice boundaries must be fully specified.").At(pos)
+		}
+		e, err := b.expr(ctx, x)
+		if err != nil {
+			return nil, err
+		}
+		j, ok, err := b.coerce(e, types.Int4, fn.Assignment, x.Position())
+		if err == nil && !ok {
+			err = pgerr.New(pgerr.DatatypeMismatch, "array subscript must have type integer").At(x.Position())
+		}
+		return j, err
+	}
+	var lower, upper []Expr
+	for _, s := range a.Subs {
+		lo, err := index(s.Lo, s.Pos)
+		if err != nil {
+			return err
+		}
+		hi := lo
+		switch {
+		case s.Slice:
+			if hi, err = index(s.Hi, s.Pos); err != nil {
+				return err
+			}
+		case slice: // in a slice, [n] means [1:n]
+			lo = &Const{int32(1), types.Int4}
+		}
+		lower, upper = append(lower, lo), append(upper, hi)
+	}
+	args := append([]Expr{whole, value}, lower...)
+	if slice {
+		args = append(args, upper...)
+	}
+	out[i] = &Call{Fn: fn.ArrayAssign(col.Type, len(a.Subs), slice), Args: args, Typ: col.Type, Pos: a.Pos}
+	return nil
+}
