@@ -148,6 +148,8 @@ func newOperator(n planner.Node) (Operator, error) {
 		return newProjectSet(n)
 	case *planner.Calc:
 		return newCalc(n)
+	case *planner.Temporal:
+		return newTemporal(n)
 	case *planner.WindowTVF:
 		return newWindowTVF(n)
 	case *planner.Aggregate:

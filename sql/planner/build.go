@@ -21,6 +21,7 @@ type builder struct {
 	hold, late int64
 	lateRows   *LatePolicy // what EMIT says of late rows; nil: each relation has its own default
 	nodes      map[string]Node
+	b          *binder // of a continuous query, for conditions on the time
 }
 
 func newBuilder(continuous bool) *builder {
@@ -59,6 +60,8 @@ func flowOf(n Node) *base {
 	case *ProjectSet:
 		return &n.base
 	case *Calc:
+		return &n.base
+	case *Temporal:
 		return &n.base
 	case *WindowTVF:
 		return &n.base
@@ -185,6 +188,9 @@ func (p *builder) calc(in Node, filter, exprs []Expr, fields []vec.Field) Node {
 		if same {
 			return in
 		}
+	}
+	if p.b != nil && p.continuous {
+		in, filter = p.temporal(in, filter)
 	}
 	if c, ok := in.(*Calc); ok {
 		if f, x, ok := mergeCalc(c, filter, exprs); ok {

@@ -187,6 +187,10 @@ func (e *explainer) describe(n Node) (string, []string) {
 			add("Filter: %s", filterString(n.Filter, ns))
 		}
 		return "Calc", lines
+	case *Temporal:
+		ns := names(n.Input.Schema())
+		add("Condition: %s %s %s", ns[n.Key], n.Op, exprStrings([]Expr{n.Bound}, ns))
+		return "TemporalFilter", lines
 	case *WindowTVF:
 		ns := names(n.Input.Schema())
 		add("Window: %s", windowString(&n.Spec, ns[n.TimeCol]))

@@ -112,6 +112,12 @@ func (b *paramBinder) rebuild(n Node) Node {
 			c.Input, c.Filter, c.Exprs = in, f, e
 			return &c
 		}
+	case *Temporal:
+		if in := b.node(n.Input); in != n.Input {
+			c := *n
+			c.Input = in
+			return &c
+		}
 	case *WindowTVF:
 		if in := b.node(n.Input); in != n.Input {
 			c := *n

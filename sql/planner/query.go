@@ -93,6 +93,7 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 		return nil, err
 	}
 	p := newBuilder(b.o.Continuous)
+	p.b = b
 	var spec EmitSpec
 	if emit != nil {
 		if spec, err = b.emitSpec(emit); err != nil {
@@ -145,6 +146,11 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 	if b.o.Continuous {
 		if err := checkVolatile(root); err != nil {
 			return nil, err
+		}
+		if b.o.view {
+			if err := checkNow(root); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if emit != nil {

@@ -14,19 +14,6 @@ func checkVolatile(n Node) error {
 			return err
 		}
 	}
-	var exprs []Expr
-	switch n := n.(type) {
-	case *Calc:
-		exprs = append(append(exprs, n.Filter...), n.Exprs...)
-	case *Join:
-		exprs = n.Residual
-	case *TableFunc:
-		exprs = n.Args
-	case *ProjectSet:
-		for _, a := range n.Args {
-			exprs = append(exprs, a...)
-		}
-	}
 	retracts := false
 	for _, in := range n.Inputs() {
 		retracts = retracts || in.Props().Retracts
@@ -35,7 +22,7 @@ func checkVolatile(n Node) error {
 		return nil
 	}
 	var bad *Call
-	for _, e := range exprs {
+	for _, e := range nodeExprs(n) {
 		walkExpr(e, func(x Expr) bool {
 			if c, ok := x.(*Call); ok && bad == nil && c.Fn.Volatility == fn.Volatile && c.Typ.OID != types.OIDVoid {
 				bad = c
