@@ -85,11 +85,12 @@ func TestErrorMessages(t *testing.T) {
 		t.Fatal("no files", err)
 	}
 	const open = testdata + "/errors/ours/open.txt"
-	ours := map[string]string{}
+	ours, isOpen := map[string]string{}, map[string]bool{}
 	for _, name := range []string{testdata + "/errors/ours/decided.txt", open} {
 		for _, c := range readErrors(t, name) {
 			if name != open || !*rewriteFlag {
 				ours[c.sql] = c.want
+				isOpen[c.sql] = name == open
 			}
 		}
 	}
@@ -125,8 +126,10 @@ func TestErrorMessages(t *testing.T) {
 			}
 			want, known := ours[c.sql]
 			switch {
-			case same && known:
-				t.Errorf("%s\nneeds no entry in errors/ours", c.sql)
+			case same && known, !same && isOpen[c.sql]:
+				if got != want {
+					t.Logf("%s: the entry in errors/ours is out of date (-rewrite)", c.sql)
+				}
 			case !same && !known && *rewriteFlag:
 				fmt.Fprintf(&differences, "%s\n----\n%s\n\n", c.sql, got)
 			case !same && got != want:
