@@ -88,6 +88,7 @@ func (w *world) cycle() error {
 			s.kill()
 			return err
 		}
+		w.newSink(s)
 		ctx, cancel := context.WithTimeout(context.Background(), life)
 		go func() {
 			select {

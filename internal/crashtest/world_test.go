@@ -94,6 +94,7 @@ type world struct {
 	ws     []*writer
 	ddl    definitions
 	files  map[string]int64 // of file sinks, with their sizes
+	fresh  string           // the directory of the sink of this cycle
 
 	cycles, kills, points, stops int
 	violations                   []string
