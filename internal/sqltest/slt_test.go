@@ -26,9 +26,11 @@ type mode struct {
 	rows int // of a batch; 0 is the default
 	// copies is how many copies of each operator share its work
 	copies int
+	// spill makes operators write their state to disk whenever there is some
+	spill int64
 }
 
-var modes = []mode{{"plain", 0, 1}, {"batch1", 1, 1}, {"batch3", 3, 1}, {"parallel", 0, 3}}
+var modes = []mode{{"plain", 0, 1, 0}, {"batch1", 1, 1, 0}, {"batch3", 3, 1, 0}, {"parallel", 0, 3, 0}, {"spilled", 0, 1, -1}}
 
 func scripts(t *testing.T) []*script {
 	t.Helper()
@@ -68,7 +70,7 @@ func TestScripts(t *testing.T) {
 
 func runScript(t *testing.T, s *script, m mode) {
 	alloc := memory.NewCheckedAllocator(memory.NewGoAllocator())
-	e, err := engine.Open(engine.Options{Alloc: alloc, BatchRows: m.rows, Parallel: m.copies})
+	e, err := engine.Open(engine.Options{Alloc: alloc, BatchRows: m.rows, Parallel: m.copies, SpillAt: m.spill})
 	if err != nil {
 		t.Fatal(err)
 	}
