@@ -240,10 +240,11 @@ type asideWriter struct {
 	e    *Engine
 	wake chan struct{}
 
-	mu     sync.Mutex
-	queue  []asideWork
-	rows   int
-	closed bool
+	mu      sync.Mutex
+	queue   []asideWork
+	pending int // that have been put and are not committed
+	rows    int
+	closed  bool
 }
 
 // asideWork is what one step put aside. after, where not nil, is the commit that brought it about: whoever waits for that
@@ -264,6 +265,7 @@ func (w *asideWriter) put(rows []asideRows, after *commit) {
 		return
 	}
 	w.queue = append(w.queue, asideWork{rows, after})
+	w.pending++
 	for _, r := range rows {
 		w.rows += r.rows.N
 	}
@@ -280,6 +282,24 @@ func (k asideWork) drop() {
 	}
 	if k.after != nil {
 		k.after.done <- nil
+	}
+}
+
+// idle says that everything that was put is committed. A durable epoch is cut then only: what was put aside by a step that it
+// holds would otherwise be lost in a crash.
+func (w *asideWriter) idle() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.pending == 0
+}
+
+func (w *asideWriter) committed() {
+	w.mu.Lock()
+	w.pending--
+	last := w.pending == 0
+	w.mu.Unlock()
+	if last {
+		w.e.coord.poke()
 	}
 }
 
@@ -303,14 +323,16 @@ func (w *asideWriter) run(ctx context.Context) {
 		for _, k := range queue {
 			if ctx.Err() != nil {
 				k.drop()
+				w.committed()
 				continue
 			}
 			if err := w.e.commitAside(k.rows); err != nil {
 				w.e.log.Error("rows could not be put aside", "error", err)
 			}
 			if k.after != nil {
-				k.after.done <- nil
+				w.e.persist.await(k.after.done)
 			}
+			w.committed()
 		}
 		if ctx.Err() != nil {
 			return

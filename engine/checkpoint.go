@@ -48,22 +48,22 @@ type jobCut struct {
 	head, state []byte
 }
 
-// cut gives what is to be kept of the job after epoch, nil if nothing has changed since the last cut. It comes at the end of a step. The caller
-// holds coordinator.step.
-func (j *job) cut(epoch uint64) (*jobCut, error) {
+// cut gives what is to be kept of the job after epoch, nil if nothing has changed since the last cut. It comes at the end of a step. rare
+// puts off checkpoints but the first. The caller holds coordinator.step.
+func (j *job) cut(epoch uint64, rare bool) (*jobCut, error) {
 	l := j.journal
 	if l == nil || len(l.steps) == 0 && !j.mark.at.IsZero() {
 		return nil, nil
 	}
 	k := &jobCut{oid: j.rel.rel.OID, epoch: epoch}
-	if began := time.Now(); j.failed == nil && j.mark.due(l, began) {
+	if began := time.Now(); j.failed == nil && (j.mark.at.IsZero() || !rare && j.mark.due(l, began)) {
 		var w state.Writer
 		if err := j.graph.Snapshot(&w); err != nil {
 			return nil, err
 		}
 		k.state = w.Bytes()
 		k.head = (&checkpoint{plan: j.plan, epoch: epoch, reads: scannedOIDs(j.graph), feeds: j.positions(), ended: j.ended}).encode()
-		j.mark = checkpointMark{at: time.Now()}
+		j.mark.at = time.Now()
 		j.mark.took = j.mark.at.Sub(began)
 		l.reset()
 	} else {

@@ -91,6 +91,14 @@ func (c *coordinator) take() *commit {
 	return k
 }
 
+// urgent reports whether the next commit is not one of rows that somebody wrote: those wait for views that are on their way back after
+// a restart, so that who has written sees the effect there.
+func (c *coordinator) urgent() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.commits) > 0 && c.commits[0].alone
+}
+
 // run steps until ctx is done.
 func (c *coordinator) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
@@ -137,7 +145,10 @@ func (c *coordinator) refuse(err error) {
 
 // advance runs one step. The caller holds c.step.
 func (c *coordinator) advance(ctx context.Context) time.Duration {
-	k := c.take()
+	var k *commit
+	if c.e.resuming.Load() == 0 || c.urgent() {
+		k = c.take()
+	}
 	deltas := map[uint32][]*vec.Batch{}
 	if k != nil {
 		if k.layout != nil {
@@ -300,6 +311,7 @@ func (c *coordinator) dropJob(oid uint32) {
 		j.close()
 		return true
 	})
+	c.e.kept.forget(oid)
 }
 
 // close frees all jobs, and commits that came too late for the last step. No step may run any more.

@@ -300,6 +300,7 @@ func (e *Engine) publishJob(j *job, ch *catalogChange) (err error) {
 	e.persist.replaced(j.rel.rel.OID)
 	e.addRelation(j.rel)
 	e.cut.Unlock()
+	j.keep()
 	e.coord.addJob(j)
 	e.coord.poke()
 	return nil

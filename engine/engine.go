@@ -78,6 +78,9 @@ type Engine struct {
 	sequences sequences
 	// persist makes epochs durable; nil: everything is in memory.
 	persist *persister
+	kept    *keptJobs // what persist keeps of jobs
+	// resuming counts the jobs that are on their way back after a restart; changes of tables wait for them.
+	resuming atomic.Int32
 
 	sessions struct {
 		sync.Mutex

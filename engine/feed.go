@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -342,13 +343,13 @@ func (f *feed) poll(ctx context.Context, max int) (connector.Polled, error) {
 	}
 	f.away = nil
 	rows := f.builder.Len()
-	if err := f.flush(p.Partition); err != nil {
+	if err = f.flush(p.Partition); err != nil && !errors.Is(err, exec.ErrFinished) {
 		return p, err
 	}
 	if f.log != nil {
 		f.log.poll(journalPoll{input: f.input, partition: p.Partition, parts: f.parts, rows: rows, end: p.Status == connector.End, digest: f.digest})
 	}
-	if p.Status == connector.End {
+	if err == nil && p.Status == connector.End {
 		err = f.end()
 	}
 	return p, err

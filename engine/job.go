@@ -36,6 +36,7 @@ type job struct {
 	ended  bool   // no input goes on, or LIMIT has been reached: the view stays as it is
 	told   bool   // the sink knows that it has ended
 	paused *pause // what the job needs to go on after a pause; nil: it runs
+	asleep bool   // paused since before the engine was opened: all that there is of it is in the store
 	// stopped, with failed, says that nothing went wrong: the job just does not go on.
 	stopped bool
 
@@ -190,6 +191,7 @@ func (j *job) takeEpoch(ec *epochChanges) error {
 		if bs := ec.deltas[f.scan.Rel.OID]; f.changes && len(bs) > 0 {
 			j.tookDeltas()
 			if err := j.orEnd(f.pushChanges(bs)); err != nil || j.ended {
+				j.endStep(ec.epoch, ec.now, false, time.Since(began))
 				return err
 			}
 		}
@@ -260,13 +262,14 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 			pushed = true
 			j.tookDeltas()
 			if err = j.orEnd(f.pushChanges(bs)); err != nil || j.ended {
+				j.endStep(j.e.epoch+1, now, false, time.Since(began))
 				return false, 0
 			}
 		}
 	}
 	if j.timed && j.e.coord.draining {
 		wait = time.Second
-	} else if j.timed && j.e.asides.full() {
+	} else if j.timed && (j.e.asides.full() || j.e.persist.drains()) {
 		wait = time.Millisecond
 	} else if j.timed && j.sink != nil && j.sink.full() {
 		wait = time.Second // the writer wakes the coordinator
@@ -277,6 +280,7 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 		}
 		p, more, wait, err = pollAll(ctx, j.feeds, deadline, nil)
 		if err = j.orEnd(err); err != nil || j.ended {
+			j.endStep(j.e.epoch+1, now, false, time.Since(began))
 			return false, 0
 		}
 		pushed = pushed || p

@@ -157,7 +157,7 @@ func (j *job) tookDeltas() {
 // endStep ends a step after its tick. A tick that nothing preceded and that no operator had asked for changes nothing and is left out.
 func (j *job) endStep(epoch uint64, now vec.Time, due bool, took time.Duration) {
 	l := j.journal
-	if l == nil {
+	if l == nil || j.failed != nil {
 		return
 	}
 	l.step.ended = j.ended

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"context"
 	"sync/atomic"
+	"time"
 
 	"streamsql/catalog"
 	"streamsql/internal/pgerr"
@@ -99,6 +101,10 @@ func (j *job) resume() error {
 		c.step.Unlock()
 		return nil
 	}
+	if j.asleep {
+		c.step.Unlock()
+		return e.restartAgain(context.Background(), j.rel.rel)
+	}
 	oids := scannedOIDs(j.graph)
 	sub := e.subscribe(oids)
 	c.step.Unlock()
@@ -146,6 +152,7 @@ func (j *job) resume() error {
 	j.sub = nil
 	p.release(j)
 	j.paused = nil
+	j.mark.at = time.Time{} // what it has taken in is in no log: the next durable epoch makes a checkpoint
 	if err != nil {
 		j.fail(err)
 	}

@@ -27,10 +27,8 @@ type persister struct {
 	e     *Engine
 	store *state.Store
 	every time.Duration
-	// atCut, where not nil, is called with each cut, under coordinator.step, and may add to it. durable is called when an epoch is
-	// on the disk, or has failed to get there, by the goroutine that writes.
-	atCut   func(c *epochCut)
-	durable func(epoch uint64, err error)
+	// atCut, where not nil, is called with each cut, under coordinator.step, and may add to it.
+	atCut func(c *epochCut)
 
 	// Under coordinator.step:
 	saved   map[uint32]*savedRelation
@@ -44,8 +42,9 @@ type persister struct {
 	nextID    uint64
 	nextOID   uint32
 	// keep tells of which relations the changes themselves are kept, epoch by epoch: those that are run again by jobs.
-	epochs []epochChanges
-	trim   uint64 // what was kept before this epoch is not in the store any more
+	epochs   []epochChanges
+	draining bool   // a cut waits for rows that have been put aside: nothing more is read that may bring others
+	trim     uint64 // what was kept before this epoch is not in the store any more
 
 	mu      sync.Mutex
 	waiting []chan error // for the next cut
@@ -171,12 +170,11 @@ func (p *persister) published(k *commit, ec epochChanges) {
 	}
 	p.changed = true
 	kept := epochChanges{epoch: ec.epoch, now: ec.now}
-	followed := p.e.coord.followed()
 	for oid, bs := range ec.deltas {
 		p.dirty[oid] = true
 		for _, b := range bs {
 			p.rows += b.N
-			if followed[oid] {
+			if p.e.kept.followed(oid, ec.epoch) {
 				if kept.deltas == nil {
 					kept.deltas = map[uint32][]*vec.Batch{}
 				}
@@ -190,25 +188,6 @@ func (p *persister) published(k *commit, ec epochChanges) {
 	if k != nil && k.offset != nil {
 		p.positions[k.offsetOf] = k.offset
 	}
-}
-
-// followed gives the relations whose changes are taken in by jobs that survive restarts.
-func (c *coordinator) followed() map[uint32]bool {
-	var out map[uint32]bool
-	for _, j := range c.jobs {
-		if j.journal == nil {
-			continue
-		}
-		for _, f := range j.feeds {
-			if f.changes {
-				if out == nil {
-					out = map[uint32]bool{}
-				}
-				out[f.scan.Rel.OID] = true
-			}
-		}
-	}
-	return out
 }
 
 // replaced notes that the content of a relation is another than that of the epoch before plus its changes. The caller holds coordinator.step.
@@ -235,6 +214,9 @@ func (p *persister) await(done chan error) {
 		done <- failed
 	}
 }
+
+// drains reports whether jobs are to read nothing that may wait. The caller holds coordinator.step.
+func (p *persister) drains() bool { return p != nil && p.draining }
 
 // wait waits until what has been published so far is durable. The caller does not hold coordinator.step.
 func (p *persister) wait() error {
@@ -304,6 +286,10 @@ func (p *persister) maybeCut() time.Duration {
 	if d := p.every - time.Since(p.last); !asked && d > 0 && p.rows < maxUncut/2 {
 		p.mu.Unlock()
 		return d
+	}
+	if p.draining = !p.e.asides.idle(); p.draining {
+		p.mu.Unlock()
+		return time.Millisecond
 	}
 	p.writing = true
 	c := &epochCut{waiting: p.waiting}
@@ -407,9 +393,6 @@ func (p *persister) write(c *epochCut) {
 	p.mu.Lock()
 	p.writing = false
 	p.mu.Unlock()
-	if p.durable != nil {
-		p.durable(c.epoch, err)
-	}
 	for _, w := range c.waiting {
 		w <- err
 	}

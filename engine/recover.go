@@ -1,15 +1,11 @@
 package engine
 
 import (
-	"context"
 	"encoding/binary"
 
 	"streamsql/catalog"
 	"streamsql/connector"
-	"streamsql/exec"
 	"streamsql/internal/pgerr"
-	"streamsql/sql/parser"
-	"streamsql/sql/planner"
 	"streamsql/state"
 )
 
@@ -162,95 +158,4 @@ func (p *persister) dropUnused(used map[uint64]bool) error {
 		return nil
 	}
 	return c.Write(true)
-}
-
-// restart begins what was running when the directory was left: connectors of tables, and the jobs of views
-// in the order in which they were made. A view that cannot be computed any more (its file is gone) stays, failed.
-func (e *Engine) restart(ctx context.Context) error {
-	s, err := e.NewSession(SessionOptions{})
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	seen := map[uint32]bool{}
-	var start func(rel *catalog.Relation)
-	start = func(rel *catalog.Relation) {
-		if rel == nil || seen[rel.OID] {
-			return
-		}
-		seen[rel.OID] = true
-		for _, oid := range rel.Depends { // a view that was replaced may read what was made after it
-			start(e.cat.ByOID(oid))
-		}
-		switch {
-		case rel.Kind == catalog.Table:
-			if _, ok := rel.Option("connector"); ok {
-				at, err := e.persist.ingested(rel.OID)
-				if err != nil {
-					e.log.Error("the position of a connector cannot be read", "table", rel.Name, "error", err)
-					return
-				}
-				e.write.Lock()
-				e.startIngest(rel, at)
-				e.write.Unlock()
-			}
-		case rel.Kind == catalog.Sink:
-			e.restartSink(rel)
-		case rel.Kind == catalog.MatView:
-			if err := s.restartView(ctx, rel); err != nil {
-				e.log.Error("materialized view could not be started", "view", rel.Name, "error", err)
-			}
-		}
-	}
-	for _, rel := range e.cat.Relations() {
-		start(rel)
-	}
-	return nil
-}
-
-// boundOptions are for the definition of a relation that is planned again: its names mean what they did.
-func boundOptions(s *Session, rel *catalog.Relation) *planner.Options {
-	o := s.planOptions(nil, rel.Definition)
-	o.Bound = rel.Bound
-	return o
-}
-
-func (s *Session) restartView(ctx context.Context, rel *catalog.Relation) (err error) {
-	defer recovered(s.e, "materialized view "+rel.Name, &err)
-	// Readers see what is stored until it has been computed anew.
-	s.e.cut.RLock()
-	r := s.e.relations[rel.OID]
-	s.e.cut.RUnlock()
-	j := &job{e: s.e, rel: r, since: s.e.clock(), out: exec.NewCollector()}
-	fail := func(err error) error {
-		j.fail(err)
-		s.e.coord.step.Lock()
-		s.e.coord.addJob(j)
-		s.e.coord.step.Unlock()
-		return err
-	}
-	query, err := parser.ParseQuery(rel.Definition)
-	if err != nil {
-		return fail(err)
-	}
-	q, err := planner.PlanView(query, boundOptions(s, rel))
-	if err != nil {
-		return fail(err)
-	}
-	started, err := s.startJob(ctx, newRelation(rel), q.Root, true)
-	if err != nil {
-		return fail(err)
-	}
-	c := s.e.coord
-	c.step.Lock()
-	defer c.step.Unlock()
-	if err := s.e.publishJob(started, nil); err != nil {
-		return err
-	}
-	if rel.Paused { // where it stood still is not known any more: it does so where it is now
-		s.e.cut.Lock()
-		started.pause()
-		s.e.cut.Unlock()
-	}
-	return nil
 }

@@ -114,17 +114,27 @@ func (s *Session) sinkOptions(rel *catalog.Relation, x *ast.CreateSink) (connect
 		}
 		rel.Options = append(rel.Options, catalog.Option{Name: o.Name, Value: v})
 	}
-	if name == tableSink {
-		if _, ok := rel.Option("table"); !ok {
-			return 0, pgerr.New(pgerr.InvalidParameterValue, "option \"table\" is missing").At(x.Name.Pos)
-		}
-		return connector.TakesChanges, nil
+	if _, ok := rel.Option("table"); name == tableSink && !ok {
+		return 0, pgerr.New(pgerr.InvalidParameterValue, "option \"table\" is missing").At(x.Name.Pos)
 	}
-	takes, err := s.e.connectors[name].(connector.SinkConnector).CheckSink(optionMap(rel))
+	takes, err := s.sinkTakes(rel)
 	if err != nil {
 		return 0, placeAtOption(err, x.Options)
 	}
 	return takes, nil
+}
+
+// sinkTakes says what a sink with the options of rel takes.
+func (s *Session) sinkTakes(rel *catalog.Relation) (connector.Takes, error) {
+	name, _ := rel.Option("connector")
+	if name == tableSink {
+		return connector.TakesChanges, nil
+	}
+	c, ok := s.e.connectors[name].(connector.SinkConnector)
+	if !ok {
+		return 0, pgerr.New(pgerr.InvalidParameterValue, "connector \"%s\" cannot be a sink", name)
+	}
+	return c.CheckSink(optionMap(rel))
 }
 
 // planSink plans the query of a sink, and checks that the sink takes what it gives.

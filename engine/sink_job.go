@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"streamsql/catalog"
-	"streamsql/exec"
 	"streamsql/internal/crash"
 	"streamsql/internal/pgerr"
 	"streamsql/sql/parser/ast"
@@ -94,6 +93,7 @@ func (e *Engine) scheduleSink(j *job) error {
 	e.unsubscribe(j.sub)
 	j.sub = nil
 	j.sink.last = e.epoch
+	j.keep()
 	c.addJob(j)
 	c.poke()
 	return nil
@@ -177,27 +177,4 @@ func (e *Engine) closeSinks() {
 			}
 		}
 	}
-}
-
-// restartSink shows a sink that was running when the engine was left. It does not go on: where its query was is not kept,
-// and beginning anew would write everything twice.
-func (e *Engine) restartSink(rel *catalog.Relation) {
-	j := &job{e: e, rel: &relation{rel: rel}, since: e.clock(), out: exec.NewCollector(), stopped: true}
-	// What is recorded as prepared appears all the same.
-	if at, err := e.persist.sinkAt(rel.OID); err != nil || at.Prepared > 0 {
-		var w *sinkWriter
-		if err == nil {
-			w, err = e.openSink(rel, at)
-		}
-		if err == nil {
-			w.to.close()
-		} else {
-			e.log.Error("a sink could not be opened", "sink", rel.Name, "error", err)
-		}
-	}
-	j.failed = pgerr.New(pgerr.ObjectNotInPrerequisiteState, "the sink does not go on after a restart: it would write its rows a second time").
-		WithHint("DROP SINK and CREATE it again with another path.")
-	e.coord.step.Lock()
-	defer e.coord.step.Unlock()
-	e.coord.addJob(j)
 }

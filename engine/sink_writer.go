@@ -131,6 +131,15 @@ func (w *sinkWriter) start() {
 	go w.run()
 }
 
+// giveUp ends a writer that has not been started. What the connector has prepared stays.
+func (w *sinkWriter) giveUp() {
+	w.mu.Lock()
+	w.stopping = true
+	w.drop()
+	w.mu.Unlock()
+	w.to.close()
+}
+
 // put takes the output of a step over. It never waits. An error is that of the sink, which has ended.
 func (w *sinkWriter) put(o sinkOutput) error {
 	for _, b := range o.rows {

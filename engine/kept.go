@@ -1,0 +1,265 @@
+package engine
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"streamsql/internal/pgerr"
+	"streamsql/state"
+)
+
+// keptJobs is what the store holds of jobs, also of those that do not run now. It is used under coordinator.step. A nil one is that of an engine
+// that keeps nothing.
+type keptJobs struct {
+	by map[uint32]*keptJob
+	// dropped are jobs of which nothing is kept any more, from the next durable epoch on.
+	dropped []uint32
+	// unused are blobs that nothing names any more once the epochs that are being written are durable.
+	unused []string
+	// rare lets journals grow: a checkpoint is made for a new job only. Tests set it.
+	rare bool
+}
+
+// keptJob is a job of which there is a checkpoint, after epoch.
+type keptJob struct {
+	reads []uint32
+	epoch uint64
+	blob  string // that holds the state; "": it is with the rest
+}
+
+// followed reports whether a job will need the changes of a relation in an epoch.
+func (k *keptJobs) followed(oid uint32, epoch uint64) bool {
+	if k == nil {
+		return false
+	}
+	for _, j := range k.by {
+		if j.epoch < epoch && slices.Contains(j.reads, oid) {
+			return true
+		}
+	}
+	return false
+}
+
+// taken gives the epoch whose changes, and those before it, no job needs any more: now, or an earlier one.
+func (k *keptJobs) taken(now uint64) uint64 {
+	for _, j := range k.by {
+		if len(j.reads) > 0 {
+			now = min(now, j.epoch)
+		}
+	}
+	return now
+}
+
+// jobsCut is what a durable epoch keeps of all jobs.
+type jobsCut struct {
+	jobs    []*jobCut
+	dropped []uint32
+	unused  []string // blobs to remove
+}
+
+// cut gives what is to be kept of the jobs after an epoch, at the end of its step. The caller writes it, or gives the store up.
+func (k *keptJobs) cut(jobs []*job, epoch uint64) *jobsCut {
+	c := &jobsCut{dropped: k.dropped, unused: k.unused}
+	k.dropped, k.unused = nil, nil
+	for _, j := range jobs {
+		jc, err := j.cut(epoch, k.rare)
+		if err != nil {
+			j.fail(err)
+			continue
+		}
+		if jc == nil {
+			continue
+		}
+		c.jobs = append(c.jobs, jc)
+		if jc.head == nil {
+			continue
+		}
+		if old := k.by[jc.oid]; old != nil && old.blob != "" {
+			k.unused = append(k.unused, old.blob)
+		}
+		kept := &keptJob{reads: scannedOIDs(j.graph), epoch: epoch}
+		if len(jc.state) > inlineState {
+			kept.blob = blobName(jc.oid, epoch)
+		}
+		k.by[jc.oid] = kept
+	}
+	return c
+}
+
+func blobName(oid uint32, epoch uint64) string { return fmt.Sprintf("checkpoint-%d-%d", oid, epoch) }
+
+// forget drops what is kept of a job.
+func (k *keptJobs) forget(oid uint32) {
+	if k == nil {
+		return
+	}
+	if j := k.by[oid]; j != nil && j.blob != "" {
+		k.unused = append(k.unused, j.blob)
+	}
+	delete(k.by, oid)
+	k.dropped = append(k.dropped, oid)
+}
+
+// inlineState is up to which size the state of a job is kept with its other records and not as a blob.
+const inlineState = 256 << 10
+
+// The keys of jobs. In the space Jobs: a job and what of it; in Journal: the steps of a job by epoch.
+const (
+	jobCheckpoint = 'c'
+	jobPlace      = 'p'
+)
+
+func jobKey(oid uint32, part byte) []byte {
+	return append(binary.BigEndian.AppendUint32(nil, oid), part)
+}
+
+func stepsKey(oid uint32, epoch uint64) []byte {
+	return binary.BigEndian.AppendUint64(stepsPrefix(oid), epoch)
+}
+
+func stepsPrefix(oid uint32) []byte {
+	return binary.BigEndian.AppendUint32(nil, oid)
+}
+
+// write adds the cut to a commit. Blobs are durable when it returns.
+func (c *jobsCut) write(s *state.Store, b *state.Commit) error {
+	for _, name := range c.unused { // the epoch before this one, which names others, is durable
+		if err := s.RemoveBlob(name); err != nil {
+			return err
+		}
+	}
+	for _, oid := range c.dropped {
+		b.DeletePrefix(state.Jobs, binary.BigEndian.AppendUint32(nil, oid))
+		b.DeletePrefix(state.Journal, stepsPrefix(oid))
+	}
+	for _, j := range c.jobs {
+		b.Put(state.Jobs, jobKey(j.oid, jobPlace), j.position)
+		if j.steps != nil {
+			b.Put(state.Journal, stepsKey(j.oid, j.epoch), j.steps)
+		}
+		if j.head == nil {
+			continue
+		}
+		var w state.Writer
+		w.Blob(j.head)
+		if len(j.state) <= inlineState {
+			w.String("")
+			w.Blob(j.state)
+		} else {
+			name := blobName(j.oid, j.epoch)
+			if err := writeBlob(s, name, j.state); err != nil {
+				return err
+			}
+			w.String(name)
+			w.Blob(nil)
+		}
+		b.Put(state.Jobs, jobKey(j.oid, jobCheckpoint), w.Bytes())
+		b.DeletePrefix(state.Journal, stepsPrefix(j.oid))
+	}
+	return nil
+}
+
+func writeBlob(s *state.Store, name string, data []byte) error {
+	w, err := s.CreateBlob(name)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(data); err != nil {
+		w.Abort()
+		return err
+	}
+	return w.Finish()
+}
+
+// jobRecord is all that is kept of a job.
+type jobRecord struct {
+	checkpoint *checkpoint // nil: of another version
+	position   *jobPosition
+	inline     []byte
+	blob       string
+}
+
+// state gives the state of the operators at the checkpoint.
+func (r *jobRecord) state(s *state.Store) ([]byte, error) {
+	if r.blob == "" {
+		return r.inline, nil
+	}
+	b, err := s.OpenBlob(r.blob)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	return io.ReadAll(b)
+}
+
+// readJobs reads what a store holds of jobs.
+func readJobs(store *state.Store) (map[uint32]*jobRecord, error) {
+	out := map[uint32]*jobRecord{}
+	var failed error
+	err := store.Scan(state.Jobs, nil, func(key, value []byte) bool {
+		if len(key) != 5 {
+			failed = damagedJobs()
+			return false
+		}
+		oid := binary.BigEndian.Uint32(key)
+		rec := out[oid]
+		if rec == nil {
+			rec = &jobRecord{}
+			out[oid] = rec
+		}
+		switch key[4] {
+		case jobPlace:
+			rec.position, failed = decodePosition(value)
+		case jobCheckpoint:
+			r := state.NewReader(value)
+			head := r.Blob()
+			rec.blob = strings.Clone(r.String())
+			rec.inline = slices.Clone(r.Blob())
+			if failed = r.Err(); failed == nil {
+				rec.checkpoint, _, failed = decodeCheckpoint(head)
+			}
+		default:
+			failed = damagedJobs()
+		}
+		return failed == nil
+	})
+	if err == nil {
+		err = failed
+	}
+	return out, err
+}
+
+func damagedJobs() error {
+	return pgerr.New(pgerr.DataCorrupted, "the records of jobs are damaged").WithHint("Restore the data directory from a backup.")
+}
+
+// loadKept gives the registry of the jobs in a store.
+func loadKept(records map[uint32]*jobRecord) *keptJobs {
+	k := &keptJobs{by: map[uint32]*keptJob{}}
+	for oid, r := range records {
+		if r.checkpoint != nil {
+			k.by[oid] = &keptJob{reads: r.checkpoint.reads, epoch: r.checkpoint.epoch, blob: r.blob}
+		}
+	}
+	return k
+}
+
+// readJournal gives the steps of a job since its checkpoint, in order.
+func readJournal(store *state.Store, oid uint32) (steps []journalStep, err error) {
+	var failed error
+	err = store.Scan(state.Journal, stepsPrefix(oid), func(_, value []byte) bool {
+		var s []journalStep
+		if s, failed = readSteps(state.NewReader(value)); failed != nil {
+			return false
+		}
+		steps = append(steps, s...)
+		return true
+	})
+	if err == nil {
+		err = failed
+	}
+	return steps, err
+}
