@@ -97,9 +97,7 @@ func (t *tx) merged(base *catalog.Snapshot) (ch *catalogChange, hidden map[uint3
 			}
 		}
 		for _, n := range d.ch.DropSchemas {
-			if _, ok := ch.PutSchemas[n]; ok {
-				delete(ch.PutSchemas, n)
-			}
+			delete(ch.PutSchemas, n)
 			if _, ok := base.SchemaOID(n); ok && !slices.Contains(ch.DropSchemas, n) {
 				ch.DropSchemas = append(ch.DropSchemas, n)
 			}
