@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -109,26 +110,74 @@ func loadSignatures(c *pgconn.PgConn) (*signatures, error) {
 		if !ok {
 			continue
 		}
-		s.all = append(s.all, sig)
-		if sig.kind == 'c' {
-			s.casts[sig.ret] = append(s.casts[sig.ret], sig)
-			continue
-		}
-		m := s.byRet[sig.kind]
-		if m == nil {
-			m = map[string][][]*signature{}
-			s.byRet[sig.kind] = m
-		}
-		key := string(sig.kind) + sig.ret + " " + sig.name
-		at, ok := groups[key]
-		if !ok {
-			at = len(m[sig.ret])
-			groups[key] = at
-			m[sig.ret] = append(m[sig.ret], nil)
-		}
-		m[sig.ret][at] = append(m[sig.ret][at], sig)
+		s.add(sig, groups)
 	}
 	return s, nil
+}
+
+// ownSignatures gives our own registry as signatures, for tests that need no PostgreSQL.
+func ownSignatures(t *testing.T) *signatures {
+	s := &signatures{byRet: map[byte]map[string][][]*signature{}, casts: map[string][]*signature{}}
+	groups := map[string]int{}
+	add := func(kind byte, name string, args []types.T, ret types.T, variadic bool) {
+		sig := &signature{kind: kind, name: name, ret: ret.Format(), variadic: variadic}
+		ok := known(sig.ret) && !volatileOrOwn.MatchString(name)
+		for _, a := range args {
+			sig.args = append(sig.args, a.Format())
+			ok = ok && known(a.Format())
+		}
+		if n := len(sig.args); variadic && n > 0 && sig.args[n-1] != `"any"` {
+			sig.args[n-1] += "[]"
+		}
+		if ok {
+			s.add(sig, groups)
+		}
+	}
+	for _, f := range fn.All() {
+		if f.Set == nil && f.Volatility != fn.Volatile && f.OID != 0 {
+			add('f', f.Name, f.Args, f.Ret, f.Variadic)
+		}
+	}
+	for _, f := range fn.AllOps() {
+		add('p', f.Name, f.Args, f.Ret, false)
+	}
+	for _, a := range fn.AllAggs() {
+		kind := byte('a')
+		if a.WithinGroup {
+			kind = 'o'
+		}
+		if a.OID != 0 {
+			add(kind, a.Name, a.Args, a.Ret, a.Variadic)
+		}
+	}
+	for _, c := range fn.AllCasts() {
+		add('c', "", []types.T{c.From}, c.To, false)
+	}
+	if len(s.all) < 500 {
+		t.Fatalf("only %d signatures", len(s.all))
+	}
+	return s
+}
+
+func (s *signatures) add(sig *signature, groups map[string]int) {
+	s.all = append(s.all, sig)
+	if sig.kind == 'c' {
+		s.casts[sig.ret] = append(s.casts[sig.ret], sig)
+		return
+	}
+	m := s.byRet[sig.kind]
+	if m == nil {
+		m = map[string][][]*signature{}
+		s.byRet[sig.kind] = m
+	}
+	key := string(sig.kind) + sig.ret + " " + sig.name
+	at, ok := groups[key]
+	if !ok {
+		at = len(m[sig.ret])
+		groups[key] = at
+		m[sig.ret] = append(m[sig.ret], nil)
+	}
+	m[sig.ret][at] = append(m[sig.ret][at], sig)
 }
 
 func mustType(name string) types.T {

@@ -324,6 +324,16 @@ func castToOid[A integer](_ *Ctx, in, out *vec.Vec, n int, _ int32, _ bool) {
 	}
 }
 
+// castInt8ToOid refuses negative numbers too, which the shorter integers wrap.
+func castInt8ToOid(_ *Ctx, in, out *vec.Vec, n int, _ int32, _ bool) {
+	for i, x := range in.I64[:n] {
+		out.I64[i] = int64(uint32(x))
+		if (x < 0 || x > math.MaxUint32) && !out.IsNull(i) {
+			out.Fail(i, errOidRange)
+		}
+	}
+}
+
 func castOidToInt4(_ *Ctx, in, out *vec.Vec, n int, _ int32, _ bool) {
 	for i, x := range in.I64[:n] {
 		out.I32[i] = int32(uint32(x))
@@ -552,7 +562,7 @@ func init() {
 	for _, t := range append([]string{"oid"}, regs...) {
 		defCast("int2", t, Implicit, castToOid[int16])
 		defCast("int4", t, Implicit, castToOid[int32])
-		defCast("int8", t, Implicit, castToOid[int64])
+		defCast("int8", t, Implicit, castInt8ToOid)
 		defCast(t, "int4", Assignment, castOidToInt4)
 		defCast(t, "int8", Assignment, castInts[int64, int64])
 	}

@@ -35,6 +35,7 @@ type boundAgg struct {
 	filter Expr
 	order  []sortExpr
 	pos    int
+	direct int // how many of args are direct arguments of an ordered-set aggregate
 }
 
 type sortExpr struct {
@@ -498,6 +499,7 @@ func (b *binder) aggCall(c *exprCtx, e *ast.FuncCall, name string) (*boundAgg, e
 	items := e.OrderBy
 	if len(e.WithinGroup) > 0 {
 		items = e.WithinGroup
+		a.direct = len(e.Args)
 	}
 	if a.order, err = b.sortExprs(&in, items); err != nil {
 		return nil, err
