@@ -51,8 +51,12 @@ func (s *pairSums) centred(a, b, ab double) float64 {
 	if s.odd > 0 {
 		return math.NaN()
 	}
-	n := double{hi: float64(s.n)}
-	return ab.times(n).plus(a.times(b).neg()).over(float64(s.n))
+	whole := ab.times(double{hi: float64(s.n)})
+	rest := whole.plus(a.times(b).neg())
+	if math.Abs(rest.hi) <= 1e-28*math.Abs(whole.hi) { // what rounding left: all values are alike
+		return 0
+	}
+	return rest.over(float64(s.n))
 }
 
 func (s *pairSums) sxx() float64 { return max(s.centred(s.x, s.x, s.xx), 0) }

@@ -2,6 +2,7 @@ package fn
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 
 	"streamsql/internal/pgerr"
@@ -187,6 +188,9 @@ func positions(t types.T, a []types.Datum, limit int) ([]types.Datum, error) {
 	}
 	if len(arr.Dims) > 1 {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "searching for elements in multidimensional arrays is not supported")
+	}
+	if a[1] == nil && !slices.Contains(arr.Elems, nil) {
+		return nil, nil
 	}
 	if len(a) > 2 && a[2] == nil && len(arr.Dims) > 0 {
 		return nil, pgerr.New(pgerr.NullValueNotAllowed, "initial position must not be null")

@@ -2,6 +2,14 @@ package fn
 
 // procOIDs holds the OIDs of PostgreSQL's catalogue by signature; what it lacks is ours.
 var procOIDs = map[string]uint32{
+	"array_fill anyelement,_int4": 1193, "array_fill anyelement,_int4,_int4": 1286, "array_to_json anyarray,bool": 3154,
+	"bit_count bytea": 6163, "is_normalized text,text": 4351, "jsonb_set_lax jsonb,_text,jsonb,bool,text": 5054,
+	"jsonb_path_exists jsonb,jsonpath,jsonb,bool": 4005, "jsonb_path_exists_tz jsonb,jsonpath,jsonb,bool": 1177,
+	"jsonb_path_match jsonb,jsonpath,jsonb,bool": 4009, "jsonb_path_match_tz jsonb,jsonpath,jsonb,bool": 2030,
+	"jsonb_path_query jsonb,jsonpath,jsonb,bool": 4006, "jsonb_path_query_tz jsonb,jsonpath,jsonb,bool": 1179,
+	"jsonb_path_query_array jsonb,jsonpath,jsonb,bool": 4007, "jsonb_path_query_array_tz jsonb,jsonpath,jsonb,bool": 1180,
+	"jsonb_path_query_first jsonb,jsonpath,jsonb,bool": 4008, "jsonb_path_query_first_tz jsonb,jsonpath,jsonb,bool": 2023,
+	"overlay bytea,bytea,int4": 752, "overlay bytea,bytea,int4,int4": 749, "row_to_json record,bool": 3156, "set_bit bytea,int8,int4": 724,
 	"abs float4": 1394, "abs float8": 1395, "abs int2": 1398, "abs int4": 1397, "abs int8": 1396,
 	"abs numeric": 1705, "acos float8": 1601, "acosd float8": 2732, "acosh float8": 2466, "age timestamp": 2059,
 	"age timestamp,timestamp": 2058, "age timestamptz": 1386, "age timestamptz,timestamptz": 1199, "age xid": 1181,

@@ -20,6 +20,7 @@ type regex struct {
 	atHead bool
 	global bool
 	empty  bool // it matches the empty string
+	heads  bool // it holds an anchor of the beginning
 }
 
 func errRegex(format string, args ...any) error {
@@ -130,6 +131,7 @@ func compileRegex(p string, f regexFlags) (*regex, error) {
 		re.Longest()
 	}
 	r.re, r.empty = re, re.MatchString("")
+	r.heads = !f.quote && strings.Contains(strings.ReplaceAll(p, "[^", ""), "^")
 	if !f.fold {
 		body := strings.TrimPrefix(p, "^")
 		if r.isLit = f.quote || !strings.ContainsAny(body, `\^$.|?*+()[]{}#`) && !f.expanded && !f.multiLines; r.isLit {

@@ -1,6 +1,7 @@
 package fn
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -178,6 +179,9 @@ func replaceMatches(r *regex, s, with string, start, nth int) string {
 func (r *regex) matches(s string, start, limit int) [][]int {
 	if start > len(s) {
 		return nil
+	}
+	if start > 0 && r.heads { // the beginning is that of s, not where the search starts
+		return slices.DeleteFunc(r.matches(s, 0, 0), func(m []int) bool { return m[0] < start })
 	}
 	if limit <= 0 || r.empty {
 		limit = -1
