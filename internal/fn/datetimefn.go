@@ -393,9 +393,6 @@ func init() {
 			return nil, pgerr.New(pgerr.InvalidParameterValue, "invalid input syntax for type numeric time zone: \"%s\"", name).
 				WithHint("Numeric time zones must have \"-\" or \"+\" as first character.")
 		}
-		if name != "" && (name[0] == '+' || name[0] == '-') { // east is positive here, other than in names of zones
-			name = string("+-"[b2i(name[0] == '+')]) + name[1:]
-		}
 		z, err := types.LoadZoneOrAbbrev(name)
 		// A bare offset counts east here, as in a literal.
 		if err == nil && name != "" && (name[0] == '+' || name[0] == '-') {
