@@ -44,6 +44,7 @@ type jobCut struct {
 	epoch    uint64 // until which the job has taken part
 	position []byte
 	steps    []byte // its journal since the last cut; nil: it did nothing, or there is a checkpoint
+	number   uint64 // of the steps, among those since the checkpoint
 	// head and state are a checkpoint; nil: the last one stands.
 	head, state []byte
 }
@@ -68,6 +69,8 @@ func (j *job) cut(epoch uint64, rare bool) (*jobCut, error) {
 		l.reset()
 	} else {
 		k.steps = l.take()
+		l.cuts++
+		k.number = l.cuts
 	}
 	k.position = (&jobPosition{epoch: epoch, feeds: j.positions(), rows: j.rows, late: j.late.counts()}).encode()
 	return k, nil

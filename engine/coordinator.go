@@ -172,6 +172,9 @@ func (c *coordinator) advance(ctx context.Context) time.Duration {
 		} else if w > 0 {
 			wait = min(wait, w)
 		}
+		if j.journal != nil && len(j.journal.steps) > 0 {
+			c.e.persist.changed = true // what it has read, even if nothing came of it
+		}
 		out := j.takeOutput()
 		if j.sink != nil {
 			if ended := j.ended && !j.told; len(out) > 0 || ended {

@@ -16,6 +16,7 @@ type journal struct {
 	step  journalStep   // under way
 	// work is how long the steps since the checkpoint took: about what it will take to run them again.
 	work time.Duration
+	cuts uint64 // how often steps have been taken from here to the store
 	// bytes is what the store holds of the journal.
 	bytes int64
 }

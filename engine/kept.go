@@ -116,8 +116,9 @@ func jobKey(oid uint32, part byte) []byte {
 	return append(binary.BigEndian.AppendUint32(nil, oid), part)
 }
 
-func stepsKey(oid uint32, epoch uint64) []byte {
-	return binary.BigEndian.AppendUint64(stepsPrefix(oid), epoch)
+// stepsKey has the cut besides the epoch: a job may take steps, and a durable epoch be asked for, without that a new epoch has begun.
+func stepsKey(oid uint32, epoch, cut uint64) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(stepsPrefix(oid), epoch), cut)
 }
 
 func stepsPrefix(oid uint32) []byte {
@@ -138,7 +139,7 @@ func (c *jobsCut) write(s *state.Store, b *state.Commit) error {
 	for _, j := range c.jobs {
 		b.Put(state.Jobs, jobKey(j.oid, jobPlace), j.position)
 		if j.steps != nil {
-			b.Put(state.Journal, stepsKey(j.oid, j.epoch), j.steps)
+			b.Put(state.Journal, stepsKey(j.oid, j.epoch, j.number), j.steps)
 		}
 		if j.head == nil {
 			continue

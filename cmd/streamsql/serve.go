@@ -48,7 +48,7 @@ func serve(args []string, io streams) int {
 	if engine.data == "" {
 		fmt.Fprintln(io.out, "everything is kept in memory and lost at the end")
 	} else {
-		fmt.Fprintf(io.out, "tables and definitions are kept in %s; views are computed anew at a restart\n", engine.data)
+		fmt.Fprintf(io.out, "everything is kept in %s and goes on from there after a restart\n", engine.data)
 	}
 	if err := wire.Serve(ctx, ln, e, wire.Options{MaxConnections: *connections, Log: log}); err != nil {
 		fmt.Fprintf(io.err, "streamsql: %v\n", err)
