@@ -398,11 +398,10 @@ func (g *gen) aggregateOf(s *signature, typ string, depth int) *node {
 }
 
 func (g *gen) orderedSet(n *node, s *signature, elem string, depth int) {
-	direct := s.args
-	var sorted []string
+	var direct, sorted []string
 	switch s.name {
 	case "mode":
-		direct, sorted = nil, []string{elem}
+		sorted = []string{elem}
 	case "percentile_disc", "percentile_cont":
 		direct = s.args[:1]
 		sorted = []string{concrete(s.args[1], elem)}
