@@ -263,6 +263,10 @@ func (p *queryPortal) readNext(ctx context.Context) error {
 	if more, err := p.graph.Produce(p.current); more || err != nil {
 		return err
 	}
+	// An operator without input that has just ended may have left something to resume.
+	if more, err := p.graph.Resume(); more || err != nil {
+		return err
+	}
 	if p.current < len(p.feeds) {
 		f := p.feeds[p.current]
 		switch {

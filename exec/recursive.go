@@ -72,6 +72,7 @@ func readsNode(n planner.Node, w *planner.WorkingTable) bool {
 // buildTerm makes the graph of a recursive term over its leaves.
 func buildTerm(ctx *Context, n *planner.Recursive, out Output) (*termGraph, error) {
 	own := *ctx
+	own.Memory, own.Stepped = nil, false // a round is not the end of the input: its operators keep their state in memory
 	own.Parallel = 1
 	b := builder{g: &Graph{ctx: &own}, made: map[planner.Node]*fan{}, scans: map[*planner.Scan]int{}}
 	t := &termGraph{g: b.g, working: new(fan)}

@@ -191,6 +191,9 @@ func (r *Runner) snapshotStep(ctx context.Context) (Status, error) {
 	if more, err := r.g.Produce(next); more || err != nil {
 		return Status{State: More}, err
 	}
+	if more, err := r.g.Resume(); more || err != nil { // what an operator without input ended with
+		return Status{State: More}, err
+	}
 	if len(ready) == 0 {
 		return Status{State: End}, r.tick()
 	}

@@ -597,10 +597,7 @@ func (s *spilling) evict(p *spillPart) error {
 	if err := p.op.Snapshot(&w); err != nil {
 		return err
 	}
-	p.rows = 0
-	if c, ok := p.op.whole.(stateCounter); ok {
-		p.rows = c.stateRows()
-	}
+	p.rows = p.op.stateRows()
 	if _, err := p.state.Write(w.Bytes()); err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func runScript(t *testing.T, s *script, m mode) {
 		}
 	}
 	for i, rec := range s.records {
-		if rec.has("onlyif postgres") {
+		if rec.has("onlyif postgres") || rec.has("skipif "+m.name) {
 			continue
 		}
 		if err := r.run(i, rec); err != nil {
