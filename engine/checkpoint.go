@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"time"
 
 	"github.com/zeebo/xxh3"
@@ -44,36 +45,79 @@ type jobCut struct {
 	epoch    uint64 // until which the job has taken part
 	position []byte
 	steps    []byte // its journal since the last cut; nil: it did nothing, or there is a checkpoint
-	number   uint64 // of the steps, among those since the checkpoint
-	// head and state are a checkpoint; nil: the last one stands.
-	head, state []byte
+	number   uint64 // of the steps, among those since the engine was opened
+	// checkpoint, of this epoch or an earlier one, takes the place of the last one; nil: that stands.
+	checkpoint *jobSnapshot
 }
 
 // cut gives what is to be kept of the job after epoch, nil if nothing has changed since the last cut. It comes at the end of a step. rare
 // puts off checkpoints but the first. The caller holds coordinator.step.
 func (j *job) cut(epoch uint64, rare bool) (*jobCut, error) {
 	l := j.journal
-	if l == nil || len(l.steps) == 0 && !j.mark.at.IsZero() {
+	if l == nil || len(l.steps) == 0 && !j.mark.at.IsZero() && !j.ripe(epoch) {
 		return nil, nil
 	}
+	epoch = min(epoch, j.part())
 	k := &jobCut{oid: j.rel.rel.OID, epoch: epoch}
-	if began := time.Now(); j.failed == nil && (j.mark.at.IsZero() || !rare && j.mark.due(l, began)) {
-		var w state.Writer
-		if err := j.graph.Snapshot(&w); err != nil {
+	if j.failed == nil && j.waiting == nil && (j.mark.at.IsZero() || !rare && j.mark.due(l, time.Now())) {
+		if err := j.snapshot(epoch); err != nil {
 			return nil, err
 		}
-		k.state = w.Bytes()
-		k.head = (&checkpoint{plan: j.plan, epoch: epoch, reads: scannedOIDs(j.graph), feeds: j.positions(), ended: j.ended}).encode()
-		j.mark.at = time.Now()
-		j.mark.took = j.mark.at.Sub(began)
-		l.reset()
-	} else {
-		k.steps = l.take()
-		l.cuts++
-		k.number = l.cuts
+	}
+	k.steps = l.take()
+	l.cuts++
+	k.number = l.cuts
+	if j.waiting != nil && j.waiting.number == 0 {
+		j.waiting.number = l.cuts // the steps until here are in it
+	}
+	if j.ripe(epoch) {
+		k.checkpoint, j.waiting = j.waiting, nil
+		if k.checkpoint.epoch == epoch {
+			k.steps = nil
+			l.reset()
+		}
 	}
 	k.position = (&jobPosition{epoch: epoch, feeds: j.positions(), rows: j.rows, late: j.late.counts()}).encode()
 	return k, nil
+}
+
+// part gives the last epoch that the job takes part in: of one that stands still or has failed that when it did, else any.
+func (j *job) part() uint64 {
+	switch {
+	case j.failed != nil:
+		return j.failedAt
+	case j.paused != nil:
+		return j.paused.epoch
+	}
+	return math.MaxUint64
+}
+
+// jobSnapshot is a checkpoint on its way to the store.
+type jobSnapshot struct {
+	epoch       uint64
+	number      uint64 // of the last steps that it holds
+	head, state []byte
+}
+
+// snapshot makes a checkpoint after epoch, which waits to be ripe. The caller holds coordinator.step.
+func (j *job) snapshot(epoch uint64) error {
+	began := time.Now()
+	var w state.Writer
+	if err := j.graph.Snapshot(&w); err != nil {
+		return err
+	}
+	j.waiting = &jobSnapshot{epoch: epoch, state: w.Bytes()}
+	j.waiting.head = (&checkpoint{plan: j.plan, epoch: epoch, reads: scannedOIDs(j.graph), feeds: j.positions(), ended: j.ended}).encode()
+	j.mark.at = time.Now()
+	j.mark.took = j.mark.at.Sub(began)
+	j.journal.work = 0
+	return nil
+}
+
+// ripe reports whether the checkpoint that waits may take the place of the last one and of the journal until then: that of a sink may when
+// all output until its epoch is in the hands of the sink, since the steps before it are not run again.
+func (j *job) ripe(epoch uint64) bool {
+	return j.waiting != nil && (j.sink == nil || j.sinkAt(epoch).Through >= j.waiting.epoch)
 }
 
 // checkpoint is the state of a job after an epoch.

@@ -23,26 +23,29 @@ type job struct {
 	sub    *subscription // while the view is being filled
 	out    *exec.Collector
 	failed error
-	stats  exec.Stats
-	stored int64        // rows that it begins with
-	read   atomic.Int64 // rows read while it fills the view
-	put    *aside
-	late   *lateRows
-	sink   *sinkWriter // takes the output; nil: a view
-	steps  int64
-	rows   int64 // changes applied
-	since  vec.Time
-	timed  bool   // reads a connector: ticks without rows too
-	ended  bool   // no input goes on, or LIMIT has been reached: the view stays as it is
-	told   bool   // the sink knows that it has ended
-	paused *pause // what the job needs to go on after a pause; nil: it runs
-	asleep bool   // paused since before the engine was opened: all that there is of it is in the store
+	// failedAt is the last epoch that it had taken part in then.
+	failedAt uint64
+	stats    exec.Stats
+	stored   int64        // rows that it begins with
+	read     atomic.Int64 // rows read while it fills the view
+	put      *aside
+	late     *lateRows
+	sink     *sinkWriter // takes the output; nil: a view
+	steps    int64
+	rows     int64 // changes applied
+	since    vec.Time
+	timed    bool   // reads a connector: ticks without rows too
+	ended    bool   // no input goes on, or LIMIT has been reached: the view stays as it is
+	told     bool   // the sink knows that it has ended
+	paused   *pause // what the job needs to go on after a pause; nil: it runs
+	asleep   bool   // paused since before the engine was opened: all that there is of it is in the store
 	// stopped, with failed, says that nothing went wrong: the job just does not go on.
 	stopped bool
 
 	// Of a job that survives restarts (see checkpoint.go); nil in an engine that keeps nothing.
 	journal *journal
 	mark    checkpointMark
+	waiting *jobSnapshot // a checkpoint that is not ripe
 	plan    uint64
 	memory  queryMemory
 	took    time.Duration // of the last tick
@@ -311,7 +314,7 @@ func (j *job) takeOutput() []*vec.Batch {
 
 // fail stops the job; the view keeps its last content and sys.jobs shows why.
 func (j *job) fail(err error) {
-	j.failed = err
+	j.failed, j.failedAt = err, j.e.epoch
 	j.e.log.Error(j.rel.rel.Kind.String()+" stopped", "name", j.rel.rel.Name, "error", err)
 	j.out.Close()
 }

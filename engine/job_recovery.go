@@ -54,7 +54,7 @@ func (s *Session) resumeJob(ctx context.Context, r *relation, root planner.Node,
 		return nil, err
 	}
 	j.ended = rec.checkpoint.ended
-	j.journal = &journal{}
+	j.journal = newJournal()
 	p := &replay{j: j, steps: steps, from: rec}
 	if r.rel.Kind == catalog.Sink {
 		if p.sink, err = e.persist.sinkAt(r.rel.OID); err != nil {

@@ -16,7 +16,8 @@ type journal struct {
 	step  journalStep   // under way
 	// work is how long the steps since the checkpoint took: about what it will take to run them again.
 	work time.Duration
-	cuts uint64 // how often steps have been taken from here to the store
+	// cuts numbers what is taken from here to the store. It begins with the clock, so that it grows over restarts, too.
+	cuts uint64
 	// bytes is what the store holds of the journal.
 	bytes int64
 }
@@ -39,6 +40,8 @@ type journalPoll struct {
 	// digest is a hash of the rows: a source that gives others when it is read again is found out.
 	digest uint64
 }
+
+func newJournal() *journal { return &journal{cuts: uint64(time.Now().UnixNano())} }
 
 // poll notes what a poll gave.
 func (l *journal) poll(p journalPoll) {

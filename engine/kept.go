@@ -74,15 +74,15 @@ func (k *keptJobs) cut(jobs []*job, epoch uint64) *jobsCut {
 			continue
 		}
 		c.jobs = append(c.jobs, jc)
-		if jc.head == nil {
+		if jc.checkpoint == nil {
 			continue
 		}
 		if old := k.by[jc.oid]; old != nil && old.blob != "" {
 			k.unused = append(k.unused, old.blob)
 		}
-		kept := &keptJob{reads: scannedOIDs(j.graph), epoch: epoch}
-		if len(jc.state) > inlineState {
-			kept.blob = blobName(jc.oid, epoch)
+		kept := &keptJob{reads: scannedOIDs(j.graph), epoch: jc.checkpoint.epoch}
+		if len(jc.checkpoint.state) > inlineState {
+			kept.blob = blobName(jc.oid, kept.epoch)
 		}
 		k.by[jc.oid] = kept
 	}
@@ -141,24 +141,25 @@ func (c *jobsCut) write(s *state.Store, b *state.Commit) error {
 		if j.steps != nil {
 			b.Put(state.Journal, stepsKey(j.oid, j.epoch, j.number), j.steps)
 		}
-		if j.head == nil {
+		ck := j.checkpoint
+		if ck == nil {
 			continue
 		}
 		var w state.Writer
-		w.Blob(j.head)
-		if len(j.state) <= inlineState {
+		w.Blob(ck.head)
+		if len(ck.state) <= inlineState {
 			w.String("")
-			w.Blob(j.state)
+			w.Blob(ck.state)
 		} else {
-			name := blobName(j.oid, j.epoch)
-			if err := writeBlob(s, name, j.state); err != nil {
+			name := blobName(j.oid, ck.epoch)
+			if err := writeBlob(s, name, ck.state); err != nil {
 				return err
 			}
 			w.String(name)
 			w.Blob(nil)
 		}
 		b.Put(state.Jobs, jobKey(j.oid, jobCheckpoint), w.Bytes())
-		b.DeletePrefix(state.Journal, stepsPrefix(j.oid))
+		b.DeleteRange(state.Journal, stepsKey(j.oid, 0, 0), stepsKey(j.oid, ck.epoch, ck.number+1))
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"sync/atomic"
-	"time"
 
 	"streamsql/catalog"
 	"streamsql/internal/pgerr"
@@ -12,12 +11,15 @@ import (
 	"streamsql/state"
 )
 
-// pause is what a job that was paused needs to go on: the contents that it has taken in, which share what has not changed with
-// the present ones, and the rows of sources that keep none. What it reads from connectors waits there.
+// pause is what a job that was paused needs to go on. What it reads from connectors waits there. With a data directory changes wait in the
+// store, and it goes on as after a restart. Otherwise there are the contents that it has taken in, which share what has not changed with
+// the present ones, and the rows of sources that keep none.
 type pause struct {
+	epoch uint64 // the last that the job has taken part in
 	snaps map[uint32]*state.TableSnapshot
 	// Of sources without a connector.
 	waiting []epochChanges
+	waking  bool // it is about to go on
 	held    map[uint32]*heldRows
 }
 
@@ -35,7 +37,11 @@ func (j *job) pause() {
 	if j.paused != nil || j.failed != nil {
 		return
 	}
-	p := &pause{held: map[uint32]*heldRows{}}
+	p := &pause{epoch: j.e.epoch, held: map[uint32]*heldRows{}}
+	if j.journal != nil { // the store keeps what it will take in
+		j.paused = p
+		return
+	}
 	var oids []uint32
 	for _, f := range j.feeds {
 		switch rel := f.scan.Rel; {
@@ -101,9 +107,18 @@ func (j *job) resume() error {
 		c.step.Unlock()
 		return nil
 	}
-	if j.asleep {
+	if j.asleep || j.journal != nil {
+		again := p.waking
+		p.waking = true
 		c.step.Unlock()
-		return e.restartAgain(context.Background(), j.rel.rel)
+		if again {
+			return nil
+		}
+		err := j.wake()
+		c.step.Lock()
+		defer c.step.Unlock()
+		p.waking = false
+		return err
 	}
 	oids := scannedOIDs(j.graph)
 	sub := e.subscribe(oids)
@@ -152,7 +167,6 @@ func (j *job) resume() error {
 	j.sub = nil
 	p.release(j)
 	j.paused = nil
-	j.mark.at = time.Time{} // what it has taken in is in no log: the next durable epoch makes a checkpoint
 	if err != nil {
 		j.fail(err)
 	}
@@ -178,6 +192,18 @@ func (s *Session) pause(x *ast.Pause) error {
 		return pgerr.New(pgerr.WrongObjectType, "\"%s\" is not a %s", rel.Name, what).At(x.Name.Pos)
 	}
 	return s.e.setPaused(rel, !x.Resume)
+}
+
+// wake lets a paused job go on from what the store keeps of it, as after a restart.
+func (j *job) wake() error {
+	if j.sink != nil { // what it was given is committed, and its position recorded
+		j.sink.stop(false)
+		<-j.sink.done
+	}
+	if err := j.e.persist.wait(); err != nil {
+		return err
+	}
+	return j.e.restartAgain(context.Background(), j.rel.rel)
 }
 
 // setPaused makes a view or sink stand still or go on, and remembers it. The caller holds no lock of the engine.

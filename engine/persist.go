@@ -345,10 +345,10 @@ func (p *persister) cut(c *epochCut) {
 	clear(p.dirty)
 	p.rows, p.changed, p.last = 0, false, time.Now()
 	c.trim = c.epoch + 1
-	c.sinks = e.coord.sinkPositions()
 	if p.atCut != nil {
 		p.atCut(c)
 	}
+	c.sinks = e.coord.sinkPositions() // after the checkpoints of sinks have been judged by them
 }
 
 // run writes cuts until the channel is closed.

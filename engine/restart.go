@@ -155,7 +155,7 @@ func (j *job) keep() {
 	if j.e.persist == nil {
 		return
 	}
-	j.journal = &journal{}
+	j.journal = newJournal()
 	for _, f := range j.feeds {
 		if f.src != nil {
 			f.log = j.journal

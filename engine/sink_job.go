@@ -94,6 +94,13 @@ func (e *Engine) scheduleSink(j *job) error {
 	j.sub = nil
 	j.sink.last = e.epoch
 	j.keep()
+	if j.journal != nil {
+		// From here on there is a checkpoint: when the sink is known it is in the store.
+		if err := j.snapshot(e.epoch); err != nil {
+			return err
+		}
+		e.kept.by[j.rel.rel.OID] = &keptJob{reads: scannedOIDs(j.graph), epoch: e.epoch}
+	}
 	c.addJob(j)
 	c.poke()
 	return nil
@@ -109,9 +116,14 @@ func (c *coordinator) sinkPositions() map[uint32]sinkPosition {
 		if out == nil {
 			out = map[uint32]sinkPosition{}
 		}
-		out[j.rel.rel.OID] = j.sink.at(c.e.epoch)
+		out[j.rel.rel.OID] = j.sinkAt(c.e.epoch)
 	}
 	return out
+}
+
+// sinkAt gives the position of the job's sink at an epoch. The caller holds coordinator.step.
+func (j *job) sinkAt(epoch uint64) sinkPosition {
+	return j.sink.at(min(epoch, j.part()))
 }
 
 // sinksRecorded tells the sinks that positions are in a durable epoch: they commit.

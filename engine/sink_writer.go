@@ -78,6 +78,7 @@ type sinkWriter struct {
 	to   sinkTo
 	last uint64 // epoch of the last output that was written
 	wake chan struct{}
+	done chan struct{} // closed when the writer has ended
 
 	mu       sync.Mutex
 	changed  sync.Cond // recorded, stopping or failed
@@ -95,7 +96,7 @@ type sinkWriter struct {
 
 // openSink opens what a sink writes to, at the position that was recorded; the zero position is that of a new sink.
 func (e *Engine) openSink(rel *catalog.Relation, at sinkPosition) (*sinkWriter, error) {
-	w := &sinkWriter{e: e, rel: rel, pos: at, recorded: at.Prepared, last: at.Through, wake: make(chan struct{}, 1)}
+	w := &sinkWriter{e: e, rel: rel, pos: at, recorded: at.Prepared, last: at.Through, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	w.changed.L = &w.mu
 	name, _ := rel.Option("connector")
 	if name == tableSink {
@@ -223,6 +224,7 @@ func (w *sinkWriter) abort() {
 // run writes until the writer is stopped, fails, or the job has come to its end.
 func (w *sinkWriter) run() {
 	defer w.e.writers.Done()
+	defer close(w.done)
 	defer w.to.close()
 	if err := w.write(); err != nil {
 		w.mu.Lock()

@@ -84,9 +84,13 @@ func (w *world) cycle() error {
 	}
 	w.slowest = max(w.slowest, s.started)
 	if s.addr != "" {
-		if err := w.started(s); err != nil && !s.dead() {
-			s.kill()
-			return err
+		if err := w.started(s); err != nil {
+			select {
+			case <-s.gone: // at its point, before everything was checked
+			case <-time.After(10 * time.Second):
+				s.kill()
+				return err
+			}
 		}
 		w.newSink(s)
 		ctx, cancel := context.WithTimeout(context.Background(), life)

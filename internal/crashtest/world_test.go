@@ -22,7 +22,7 @@ const (
 )
 
 // sinksGoOn says that sinks survive a restart.
-const sinksGoOn = false
+const sinksGoOn = true
 
 // feed is a file that grows: rows numbered from 0, in a format of its own.
 type feed struct {
