@@ -69,7 +69,6 @@ type spilling struct {
 
 	views []vec.Vec
 	buf   []byte
-	all   []int32
 	disk  int64 // told to the account
 }
 
