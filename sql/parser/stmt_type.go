@@ -1,7 +1,6 @@
 package parser
 
 import (
-	"math"
 	"strconv"
 	"strings"
 
@@ -78,7 +77,7 @@ func (p *parser) sequenceOption(o *ast.SequenceOptions) bool {
 	case p.accept("cycle"):
 		o.Cycle = &yes
 	case p.accept("cache"):
-		if o.Cache = p.int64Lit(); *o.Cache < 1 || *o.Cache > math.MaxInt64 {
+		if o.Cache = p.int64Lit(); *o.Cache < 1 {
 			p.fail(pgerr.New(pgerr.InvalidParameterValue, "CACHE (%d) must be greater than zero", *o.Cache).At(p.pos()))
 		}
 	case p.accept("owned", "by"):
