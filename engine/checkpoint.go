@@ -42,7 +42,7 @@ func (m *checkpointMark) due(l *journal, now time.Time) bool {
 // jobCut is what a durable epoch keeps of a job.
 type jobCut struct {
 	oid      uint32
-	epoch    uint64 // until which the job has taken part
+	epoch    uint64 // the durable one
 	position []byte
 	steps    []byte // its journal since the last cut; nil: it did nothing, or there is a checkpoint
 	number   uint64 // of the steps, among those since the engine was opened
@@ -57,9 +57,10 @@ func (j *job) cut(epoch uint64, rare bool) (*jobCut, error) {
 	if l == nil || len(l.steps) == 0 && !j.mark.at.IsZero() && !j.ripe(epoch) {
 		return nil, nil
 	}
-	epoch = min(epoch, j.part())
 	k := &jobCut{oid: j.rel.rel.OID, epoch: epoch}
-	if j.failed == nil && j.waiting == nil && (j.mark.at.IsZero() || !rare && j.mark.due(l, time.Now())) {
+	epoch = min(epoch, j.part())
+	made := j.failed == nil && j.waiting == nil && (j.mark.at.IsZero() || !rare && j.mark.due(l, time.Now()))
+	if made {
 		if err := j.snapshot(epoch); err != nil {
 			return nil, err
 		}
@@ -71,8 +72,7 @@ func (j *job) cut(epoch uint64, rare bool) (*jobCut, error) {
 		j.waiting.number = l.cuts // the steps until here are in it
 	}
 	if j.ripe(epoch) {
-		k.checkpoint, j.waiting = j.waiting, nil
-		if k.checkpoint.epoch == epoch {
+		if k.checkpoint, j.waiting = j.waiting, nil; made { // it stands for all steps
 			k.steps = nil
 			l.reset()
 		}

@@ -43,6 +43,7 @@ type persister struct {
 	nextOID   uint32
 	// keep tells of which relations the changes themselves are kept, epoch by epoch: those that are run again by jobs.
 	epochs   []epochChanges
+	cutEpoch uint64 // the last durable epoch, also one on its way
 	draining bool   // a cut waits for rows that have been put aside: nothing more is read that may bring others
 	trim     uint64 // what was kept before this epoch is not in the store any more
 
@@ -303,6 +304,12 @@ func (p *persister) maybeCut() time.Duration {
 // cut takes what has changed. The caller holds coordinator.step.
 func (p *persister) cut(c *epochCut) {
 	e := p.e
+	e.cut.Lock()
+	if e.epoch <= p.cutEpoch { // no two durable epochs have one number: what jobs have read may be all that is new
+		e.epoch = p.cutEpoch + 1
+	}
+	p.cutEpoch = e.epoch
+	e.cut.Unlock()
 	e.cut.RLock()
 	c.epoch, c.lastTick = e.epoch, e.lastTick
 	for oid := range p.dirty {

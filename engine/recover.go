@@ -48,6 +48,7 @@ func (e *Engine) readStore() error {
 			return pgerr.New(pgerr.DataCorrupted, "the record of the engine cannot be read").WithCause(err)
 		}
 		e.epoch, e.lastTick, e.nextOID, p.nextID, p.nextOID = r.epoch, r.lastTick, r.nextOID, r.nextID, r.nextOID
+		p.cutEpoch = r.epoch
 		e.history.horizon = max(e.history.horizon, e.lastTick+1)
 	}
 	var ch catalogChange
