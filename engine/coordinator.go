@@ -128,9 +128,14 @@ func (c *coordinator) stepOnce(ctx context.Context) time.Duration {
 		}
 		return wait
 	}
+	began := time.Now()
 	wait := c.advance(ctx)
+	stepped := time.Now()
 	if d := c.e.persist.maybeCut(); d > 0 {
 		wait = min(wait, d)
+	}
+	if c.e.stepped != nil {
+		c.e.stepped(stepped.Sub(began), time.Since(stepped))
 	}
 	return wait
 }

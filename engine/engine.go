@@ -39,6 +39,9 @@ type Options struct {
 	SpillAt int64
 	// HistoryBytes bounds the memory for the changes of recent epochs, which SUBSCRIBE .. AS OF can go back to; 0 is 64 MiB.
 	HistoryBytes int64
+	// Stepped, if not nil, is called after each step of the coordinator: how long the step took, and for how long what makes it durable
+	// then held the next one up. It must not call the engine. Benchmarks bring it.
+	Stepped func(step, held time.Duration)
 	// BatchRows is how many rows a batch that enters a graph holds at most; 0 is vec.MaxRows. Results never depend
 	// on it, which tests check by running with small batches.
 	BatchRows int
@@ -47,9 +50,10 @@ type Options struct {
 // Engine is one database: its catalog, the content of its relations and the jobs
 // that maintain views. It is safe for concurrent use.
 type Engine struct {
-	log   *slog.Logger
-	alloc vec.Allocator
-	clock func() vec.Time
+	log     *slog.Logger
+	alloc   vec.Allocator
+	clock   func() vec.Time
+	stepped func(step, held time.Duration)
 	// batchRows bounds the batches that enter graphs.
 	batchRows int
 	parallel  int
@@ -136,7 +140,7 @@ func Open(o Options) (*Engine, error) {
 		o.Clock = func() vec.Time { return time.Now().UnixMicro() }
 	}
 	e := &Engine{
-		log: o.Log, alloc: o.Alloc, clock: o.Clock, batchRows: o.BatchRows, parallel: o.Parallel,
+		log: o.Log, stepped: o.Stepped, alloc: o.Alloc, clock: o.Clock, batchRows: o.BatchRows, parallel: o.Parallel,
 		budget: newBudget(&o), spillDir: spillDirectory(&o),
 		connectors: map[string]connector.Connector{},
 		cat:        catalog.NewSnapshot(catalog.SystemRelations()),

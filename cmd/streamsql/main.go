@@ -28,6 +28,7 @@ const usage = `Usage:
   streamsql bench nexmark [FLAGS]       events a second of Nexmark queries, beside hand-written loops
   streamsql bench memory [FLAGS]        the memory of endless queries, which must not grow with the stream
   streamsql bench spill [FLAGS]         queries whose state does not fit the memory, beside the same with enough of it
+  streamsql bench durability [FLAGS]    views with a data directory, beside the same in memory
   streamsql version
 
 "streamsql COMMAND --help" tells the flags of a command.

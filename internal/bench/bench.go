@@ -193,10 +193,13 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "spill" {
 		return spillMain(args[1:], stdout, stderr)
 	}
+	if len(args) > 0 && args[0] == "durability" {
+		return durabilityMain(args[1:], stdout, stderr)
+	}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.Usage = func() {
-		fmt.Fprintln(stderr, "Usage: streamsql bench nexmark [flags]\n       streamsql bench memory [flags]\n       streamsql bench spill [flags]")
+		fmt.Fprintln(stderr, "Usage: streamsql bench nexmark [flags]\n       streamsql bench memory [flags]\n       streamsql bench spill [flags]\n       streamsql bench durability [flags]")
 		f.PrintDefaults()
 	}
 	names := f.String("queries", strings.Join(Names(), ","), "the queries, separated by commas")
@@ -205,7 +208,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	snapshot := f.Bool("snapshot", false, "leave EMIT out (keeps every row: for few events)")
 	if len(args) == 0 || args[0] != "nexmark" {
 		if !slices.Contains(args, "-h") && !slices.Contains(args, "--help") {
-			fmt.Fprintln(stderr, "streamsql bench: which benchmark? There are nexmark, memory and spill.")
+			fmt.Fprintln(stderr, "streamsql bench: which benchmark? There are nexmark, memory, spill and durability.")
 		}
 		f.Usage()
 		return 2
