@@ -1,12 +1,15 @@
 package engine
 
 import (
+	"errors"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/zeebo/xxh3"
 
 	"streamsql/connector"
+	"streamsql/internal/crash"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/vec"
 	"streamsql/sql/planner"
@@ -22,7 +25,7 @@ const (
 	// replayTarget is how long a journal may take to be run again before a checkpoint is made whatever it costs.
 	replayTarget = 20 * time.Second
 	// stateFormat is the version of what operators write. A checkpoint of another version is not read: its view is computed anew.
-	stateFormat = 1
+	stateFormat = 2
 )
 
 // errOldState says that what is kept of a job is of another version of the engine, or of another plan.
@@ -72,7 +75,8 @@ func (j *job) cut(epoch uint64, rare bool) (*jobCut, error) {
 		j.waiting.number = l.cuts // the steps until here are in it
 	}
 	if j.ripe(epoch) {
-		if k.checkpoint, j.waiting = j.waiting, nil; made { // it stands for all steps
+		k.checkpoint, j.waiting = j.waiting, nil
+		if j.mark.took += k.checkpoint.took; made { // it stands for all steps
 			k.steps = nil
 			l.reset()
 		}
@@ -94,30 +98,95 @@ func (j *job) part() uint64 {
 
 // jobSnapshot is a checkpoint on its way to the store.
 type jobSnapshot struct {
-	epoch       uint64
-	number      uint64 // of the last steps that it holds
-	head, state []byte
+	epoch  uint64
+	number uint64 // of the last steps that it holds
+	head   []byte
+	inline []byte        // the state, if it is small
+	state  *state.Writer // that is to be written together with the epoch: that of a new job
+	blob   string        // where a state that is not small is; "": inline
+	// writing, of a blob that is written while the job goes on, is closed at its end.
+	writing chan struct{}
+	gone    atomic.Bool   // nobody wants the blob any more
+	err     error         // after writing
+	took    time.Duration // after writing
 }
 
-// snapshot makes a checkpoint after epoch, which waits to be ripe. The caller holds coordinator.step.
+// snapshot makes a checkpoint after epoch, which waits to be ripe. The job waits only while what changes is written; the rest, and all of it to the disk,
+// while it goes on. The caller holds coordinator.step.
 func (j *job) snapshot(epoch uint64) error {
 	began := time.Now()
-	var w state.Writer
-	if err := j.graph.Snapshot(&w); err != nil {
+	w := new(state.Writer)
+	if err := j.graph.Snapshot(w); err != nil {
+		w.Reset()
 		return err
 	}
-	j.waiting = &jobSnapshot{epoch: epoch, state: w.Bytes()}
-	j.waiting.head = (&checkpoint{plan: j.plan, epoch: epoch, reads: scannedOIDs(j.graph), feeds: j.positions(), ended: j.ended}).encode()
+	c := &jobSnapshot{epoch: epoch}
+	c.head = (&checkpoint{plan: j.plan, epoch: epoch, reads: scannedOIDs(j.graph), feeds: j.positions(), ended: j.ended}).encode()
+	switch {
+	case w.Small(inlineState):
+		c.inline = w.Bytes()
+	case j.mark.at.IsZero(): // until there is one, a restart would have to begin from nothing
+		c.state, c.blob = w, blobName(j.rel.rel.OID, epoch)
+	default:
+		c.blob = blobName(j.rel.rel.OID, epoch)
+		c.writing = make(chan struct{})
+		j.e.persist.blobs.Add(1)
+		go func() {
+			defer j.e.persist.blobs.Done()
+			c.writeAside(j.e.persist.store, w)
+		}()
+	}
+	j.waiting = c
 	j.mark.at = time.Now()
 	j.mark.took = j.mark.at.Sub(began)
 	j.journal.work = 0
 	return nil
 }
 
-// ripe reports whether the checkpoint that waits may take the place of the last one and of the journal until then: that of a sink may when
+// errUnwanted ends the writing of a checkpoint that is not needed any more.
+var errUnwanted = errors.New("the job is gone")
+
+// writeAside writes the blob. A failure of the disk is that of the store, which tells everybody.
+func (c *jobSnapshot) writeAside(s *state.Store, w *state.Writer) {
+	began := time.Now()
+	c.err = writeBlob(s, c.blob, w, &c.gone)
+	c.took = time.Since(began)
+	crash.At(crash.CheckpointWritten)
+	close(c.writing)
+}
+
+// written reports whether the blob is there, or will be with the epoch.
+func (c *jobSnapshot) written() bool {
+	if c.writing == nil {
+		return true
+	}
+	select {
+	case <-c.writing:
+		return c.err == nil
+	default:
+		return false
+	}
+}
+
+// drop gives a checkpoint up that did not become the job's.
+func (c *jobSnapshot) drop(s *state.Store) {
+	if c.state != nil {
+		c.state.Reset()
+	}
+	if c.writing == nil {
+		return
+	}
+	c.gone.Store(true)
+	<-c.writing
+	if c.err == nil {
+		s.RemoveBlob(c.blob) // what fails here is removed at the next start
+	}
+}
+
+// ripe reports whether the checkpoint that waits may take the place of the last one and of the journal until then: when it is written, and that of a sink when
 // all output until its epoch is in the hands of the sink, since the steps before it are not run again.
 func (j *job) ripe(epoch uint64) bool {
-	return j.waiting != nil && (j.sink == nil || j.sinkAt(epoch).Through >= j.waiting.epoch)
+	return j.waiting != nil && j.waiting.written() && (j.sink == nil || j.sinkAt(epoch).Through >= j.waiting.epoch)
 }
 
 // checkpoint is the state of a job after an epoch.

@@ -215,6 +215,7 @@ func (e *Engine) Close() error {
 	e.history.close()
 	e.relations = map[uint32]*relation{}
 	if e.persist != nil {
+		e.persist.blobs.Wait()
 		return e.persist.store.Close()
 	}
 	return nil

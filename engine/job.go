@@ -340,6 +340,19 @@ func (j *job) close() {
 		j.paused.release(j)
 		j.paused = nil
 	}
+	if j.waiting != nil {
+		c := j.waiting
+		j.waiting = nil
+		if c.gone.Store(true); c.writing == nil {
+			c.drop(j.e.persist.store)
+		} else { // it may take a moment
+			j.e.persist.blobs.Add(1)
+			go func() {
+				defer j.e.persist.blobs.Done()
+				c.drop(j.e.persist.store)
+			}()
+		}
+	}
 	closeFeeds(j.feeds)
 	j.feeds = nil
 	j.put.close()

@@ -10,7 +10,6 @@ import (
 	"streamsql/internal/pgerr"
 	"streamsql/internal/vec"
 	"streamsql/sql/planner"
-	"streamsql/state"
 )
 
 // resumeJob brings a job back from what is kept of it: its state at the checkpoint, the steps since then run again without
@@ -23,10 +22,6 @@ func (s *Session) resumeJob(ctx context.Context, r *relation, root planner.Node,
 		return nil, errOldState
 	}
 	store := e.persist.store
-	data, err := rec.state(store)
-	if err != nil {
-		return nil, err
-	}
 	steps, err := readJournal(store, r.rel.OID)
 	if err != nil {
 		return nil, err
@@ -50,11 +45,12 @@ func (s *Session) resumeJob(ctx context.Context, r *relation, root planner.Node,
 	e.unsubscribe(j.sub)
 	j.sub = sub
 	fc.Session, fc.Env.RegName = nil, nil // the job outlives the session
-	if err := j.graph.Restore(state.NewReader(data)); err != nil {
+	if err := rec.restore(store, j.graph); err != nil {
 		return nil, err
 	}
 	j.ended = rec.checkpoint.ended
 	j.journal = newJournal()
+	j.mark.at = time.Now() // there is a checkpoint: the next one need not hurry
 	p := &replay{j: j, steps: steps, from: rec}
 	if r.rel.Kind == catalog.Sink {
 		if p.sink, err = e.persist.sinkAt(r.rel.OID); err != nil {

@@ -6,7 +6,9 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 
+	"streamsql/exec"
 	"streamsql/internal/pgerr"
 	"streamsql/state"
 )
@@ -80,11 +82,7 @@ func (k *keptJobs) cut(jobs []*job, epoch uint64) *jobsCut {
 		if old := k.by[jc.oid]; old != nil && old.blob != "" {
 			k.unused = append(k.unused, old.blob)
 		}
-		kept := &keptJob{reads: scannedOIDs(j.graph), epoch: jc.checkpoint.epoch}
-		if len(jc.checkpoint.state) > inlineState {
-			kept.blob = blobName(jc.oid, kept.epoch)
-		}
-		k.by[jc.oid] = kept
+		k.by[jc.oid] = &keptJob{reads: scannedOIDs(j.graph), epoch: jc.checkpoint.epoch, blob: jc.checkpoint.blob}
 	}
 	return c
 }
@@ -146,34 +144,55 @@ func (c *jobsCut) write(s *state.Store, b *state.Commit) error {
 			continue
 		}
 		var w state.Writer
-		w.Blob(ck.head)
-		if len(ck.state) <= inlineState {
-			w.String("")
-			w.Blob(ck.state)
-		} else {
-			name := blobName(j.oid, ck.epoch)
-			if err := writeBlob(s, name, ck.state); err != nil {
+		if ck.state != nil {
+			if err := writeBlob(s, ck.blob, ck.state, nil); err != nil {
 				return err
 			}
-			w.String(name)
-			w.Blob(nil)
 		}
+		w.Blob(ck.head)
+		w.String(ck.blob)
+		w.Blob(ck.inline)
 		b.Put(state.Jobs, jobKey(j.oid, jobCheckpoint), w.Bytes())
 		b.DeleteRange(state.Journal, stepsKey(j.oid, 0, 0), stepsKey(j.oid, ck.epoch, ck.number+1))
 	}
 	return nil
 }
 
-func writeBlob(s *state.Store, name string, data []byte) error {
-	w, err := s.CreateBlob(name)
+// drop gives up what has not been written.
+func (c *jobsCut) drop() {
+	for _, j := range c.jobs {
+		if ck := j.checkpoint; ck != nil && ck.state != nil {
+			ck.state.Reset()
+		}
+	}
+}
+
+// writeBlob writes a state to a blob, unless gone says meanwhile that nobody wants it. data is empty then.
+func writeBlob(s *state.Store, name string, data *state.Writer, gone *atomic.Bool) error {
+	defer data.Reset()
+	b, err := s.CreateBlob(name)
 	if err != nil {
 		return err
 	}
-	if _, err := w.Write(data); err != nil {
-		w.Abort()
+	if _, err := data.WriteTo(wanted{b, gone}); err != nil {
+		b.Abort()
 		return err
 	}
-	return w.Finish()
+	return b.Finish()
+}
+
+// wanted ends the writing to w when gone says so.
+type wanted struct {
+	w    io.Writer
+	gone *atomic.Bool
+}
+
+// Write implements io.Writer.
+func (w wanted) Write(b []byte) (int, error) {
+	if w.gone != nil && w.gone.Load() {
+		return 0, errUnwanted
+	}
+	return w.w.Write(b)
 }
 
 // jobRecord is all that is kept of a job.
@@ -184,17 +203,27 @@ type jobRecord struct {
 	blob       string
 }
 
-// state gives the state of the operators at the checkpoint.
-func (r *jobRecord) state(s *state.Store) ([]byte, error) {
-	if r.blob == "" {
-		return r.inline, nil
+// restore gives the state of the operators at the checkpoint to a graph.
+func (r *jobRecord) restore(s *state.Store, g *exec.Graph) error {
+	from := state.NewReader(r.inline)
+	if r.blob != "" {
+		b, err := s.OpenBlob(r.blob)
+		if err != nil {
+			return err
+		}
+		defer b.Close()
+		from = state.NewStreamReader(b, b.Size())
 	}
-	b, err := s.OpenBlob(r.blob)
-	if err != nil {
-		return nil, err
+	if err := g.Restore(from); err != nil {
+		return err
 	}
-	defer b.Close()
-	return io.ReadAll(b)
+	if !from.End() {
+		if err := from.Err(); err != nil {
+			return err
+		}
+		return damagedJobs()
+	}
+	return nil
 }
 
 // readJobs reads what a store holds of jobs.

@@ -53,8 +53,9 @@ type persister struct {
 	failed  error
 
 	cuts    chan *epochCut
-	tasks   chan func()   // run between two epochs
-	stopped chan struct{} // the goroutine has ended
+	tasks   chan func()    // run between two epochs
+	stopped chan struct{}  // the goroutine has ended
+	blobs   sync.WaitGroup // of checkpoints that are written
 }
 
 // savedRelation is what the store holds of a relation.
@@ -80,6 +81,7 @@ type epochCut struct {
 	waiting   []chan error
 	sinks     map[uint32]sinkPosition
 	extra     []func(*state.Commit) error
+	drop      func() // gives up what has not been written
 }
 
 // rowsCut is the content of a relation.
@@ -396,6 +398,9 @@ func (p *persister) write(c *epochCut) {
 	}
 	for i := range c.changes {
 		c.changes[i].release()
+	}
+	if err != nil && c.drop != nil {
+		c.drop()
 	}
 	p.mu.Lock()
 	p.writing = false

@@ -148,6 +148,7 @@ func (e *Engine) cutJobs(c *epochCut) {
 	}
 	c.changes = kept
 	c.add(func(b *state.Commit) error { return jc.write(e.persist.store, b) })
+	c.drop = jc.drop
 }
 
 // keep makes the job one that survives a restart, from the present epoch on. The caller holds coordinator.step and then schedules it.

@@ -24,7 +24,8 @@ func extendBytes(dst []byte, n int) []byte {
 
 // appendColumn appends the rows sel of a column (nil: all of them): whether there are NULLs, which, and the values.
 func appendColumn(dst []byte, v *vec.Vec, sel []int32) []byte {
-	if sel == nil {
+	all := sel == nil
+	if all {
 		if raw := rawColumn(v); raw != nil && v.Valid == nil {
 			return append(append(dst, 0), raw...)
 		}
@@ -99,6 +100,9 @@ func appendColumn(dst []byte, v *vec.Vec, sel []int32) []byte {
 				size = int(v.Off[r+1] - v.Off[r])
 			}
 			binary.LittleEndian.PutUint32(dst[at+4*i:], uint32(size))
+		}
+		if all && !nulls && n > 0 {
+			return append(dst, v.Data[v.Off[0]:v.Off[n]]...)
 		}
 		for _, r := range sel {
 			if !v.IsNull(int(r)) {

@@ -309,15 +309,17 @@ func (g *Graph) Low(in int) (w vec.Time, ok bool) {
 	return vec.MinTime, false
 }
 
-// Snapshot writes the state of all operators. It may be called only directly after a Tick.
+// Snapshot writes the state of all operators. It may be called only directly after a Tick. w holds what the operators share with it until it has been read or
+// reset, which has to be before the memory that they got is asked for; the graph may go on, and be closed, meanwhile.
 func (g *Graph) Snapshot(w *state.Writer) error {
 	w.Uint64(uint64(len(g.stages)))
 	for _, s := range g.stages {
 		var sub state.Writer
-		if err := s.op.Snapshot(&sub); err != nil {
+		err := s.op.Snapshot(&sub)
+		w.Frames(&sub)
+		if err != nil {
 			return err
 		}
-		w.Blob(sub.Bytes())
 	}
 	w.Uint64(uint64(len(g.inputs)))
 	for _, in := range g.inputs {
@@ -344,12 +346,12 @@ func (g *Graph) Restore(r *state.Reader) error {
 		return errForeignState()
 	}
 	for _, s := range g.stages {
-		sub := state.NewReader(r.Blob())
+		sub := r.Frames()
 		if err := s.op.Restore(sub); err != nil {
 			return err
 		}
-		if sub.Err() != nil || sub.Len() > 0 {
-			return errForeignState()
+		if !sub.End() {
+			return foreignState(sub)
 		}
 	}
 	if r.Uint64() != uint64(len(g.inputs)) {
@@ -376,6 +378,14 @@ func (g *Graph) Restore(r *state.Reader) error {
 
 func errForeignState() error {
 	return pgerr.New(pgerr.DataCorrupted, "operator state does not belong to this plan")
+}
+
+// foreignState is the error of state that was not read to its end.
+func foreignState(r *state.Reader) error {
+	if err := r.Err(); err != nil {
+		return err
+	}
+	return errForeignState()
 }
 
 // Close frees the state of all operators.

@@ -164,16 +164,17 @@ func (a *asofJoin) Snapshot(w *state.Writer) error {
 			refs[0] = append(refs[0], d.ref)
 		}
 	}
-	writeStore(w, a.sides[1].store, refs[1])
 	if !a.back {
 		waiting := map[rowRef]bool{}
 		for _, d := range a.due {
 			waiting[d.ref] = true
 		}
+		w.Uint64(uint64(len(refs[1])))
 		for _, r := range refs[1] {
 			w.Bool(waiting[r])
 		}
 	}
+	writeStore(w, a.sides[1].store, refs[1])
 	writeStore(w, a.sides[0].store, refs[0])
 	return nil
 }
@@ -196,19 +197,17 @@ func (a *asofJoin) Restore(r *state.Reader) error {
 		}
 		a.held = append(a.held, b)
 	}
+	var waiting []bool
+	if !a.back {
+		for n := min(r.Uint64(), uint64(r.Len())); n > 0; n-- {
+			waiting = append(waiting, r.Bool())
+		}
+	}
 	for _, side := range []int{1, 0} {
-		s := a.sides[side]
-		cols := make([]vec.Vec, len(s.store.kinds))
-		for i := range cols {
-			cols[i].SetAllocator(s.store.alloc)
-		}
-		n, err := readRows(r, cols, s.store.kinds)
-		if err == nil {
-			a.restoreRows(r, side, cols, n)
-		}
-		for i := range cols {
-			cols[i].Release()
-		}
+		err := readParts(r, a.sides[side].store, func(cols []vec.Vec, n int) {
+			a.restoreRows(side, cols, n, waiting)
+			waiting = waiting[min(n, len(waiting)):]
+		})
 		if err != nil {
 			return err
 		}
@@ -216,8 +215,8 @@ func (a *asofJoin) Restore(r *state.Reader) error {
 	return r.Err()
 }
 
-// restoreRows takes back n rows of a side.
-func (a *asofJoin) restoreRows(r *state.Reader, side int, cols []vec.Vec, n int) {
+// restoreRows takes back n rows of a side. waiting says, of those of the right one, which wait for their left rows.
+func (a *asofJoin) restoreRows(side int, cols []vec.Vec, n int, waiting []bool) {
 	s := a.sides[side]
 	s.words = timeWords(&cols[s.timeCol], s.schema.Fields[s.timeCol].Type, n, s.words)
 	ids := make([]uint32, n)
@@ -235,7 +234,7 @@ func (a *asofJoin) restoreRows(r *state.Reader, side int, cols []vec.Vec, n int)
 			} else {
 				p.right.insert(s.search(&p.right, w, cols, i), e)
 			}
-			if !a.back && r.Bool() {
+			if !a.back && i < len(waiting) && waiting[i] {
 				heap.Push(&a.due, asofDue{wordTime(w), e.ref, id})
 				p.waiting++
 			}

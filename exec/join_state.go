@@ -113,7 +113,7 @@ func (s *joinSide) snapshot(side int, p *joinPart, w *state.Writer) {
 			w.Int64(blk.minT)
 			w.Int64(blk.maxT)
 			w.Int64(blk.pending)
-			writeRows(w, blk.cols, sel)
+			s.store.writeBlock(w, int(at), sel)
 			for _, row := range sel {
 				if s.store.keepCounts {
 					w.Uint64(uint64(s.store.counts[at][row]))

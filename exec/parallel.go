@@ -337,16 +337,14 @@ func (p *parallel) resume() (more bool, err error) {
 func (p *parallel) Snapshot(w *state.Writer) error {
 	w.Uint64(uint64(len(p.copies)))
 	w.Int64(p.mark.W)
-	for _, c := range p.copies {
+	subs := make([]state.Writer, len(p.copies))
+	err := p.each(true, func(i int, c *parallelCopy) error { return c.op.Snapshot(&subs[i]) })
+	for i, c := range p.copies {
 		w.Int64(c.mark.W)
 		w.Bool(c.mark.Idle)
-		var sub state.Writer
-		if err := c.op.Snapshot(&sub); err != nil {
-			return err
-		}
-		w.Blob(sub.Bytes())
+		w.Frames(&subs[i])
 	}
-	return nil
+	return err
 }
 
 // Restore goes on with as many copies as there were, so that each finds its own keys.
@@ -366,12 +364,12 @@ func (p *parallel) Restore(r *state.Reader) error {
 	}
 	for _, c := range p.copies {
 		c.mark = Mark{W: r.Int64(), Idle: r.Bool()}
-		sub := state.NewReader(r.Blob())
+		sub := r.Frames()
 		if err := c.op.Restore(sub); err != nil {
 			return err
 		}
-		if sub.Err() != nil || sub.Len() > 0 {
-			return errForeignState()
+		if !sub.End() {
+			return foreignState(sub)
 		}
 	}
 	return r.Err()

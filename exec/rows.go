@@ -1,6 +1,8 @@
 package exec
 
 import (
+	"sync/atomic"
+
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
 )
@@ -31,6 +33,23 @@ type rowBlock struct {
 	pending vec.Time
 	bucket  *joinBucket
 	held    int64 // what the store counts for it
+	// gone are, where counts are not kept, the rows that have been killed, a bit each; nil: none.
+	gone []uint64
+	// users are the store and the snapshots that have yet to write the columns: the last one frees them.
+	users atomic.Int32
+}
+
+// release ends the use of the columns by one of users.
+func (b *rowBlock) release() {
+	if b.users.Add(-1) > 0 {
+		return
+	}
+	for i := range b.cols {
+		b.cols[i].Release()
+	}
+	if b.batch != nil {
+		b.batch.Release()
+	}
 }
 
 // rowStore keeps rows in append-only blocks, column by column. References stay valid
@@ -129,6 +148,7 @@ func (c *blockColumn) bind(b int, v *vec.Vec) {
 
 func (s *rowStore) newBlock() (int, *rowBlock) {
 	b := &rowBlock{minT: vec.MaxTime, maxT: vec.MinTime, pending: vec.MaxTime}
+	b.users.Store(1)
 	var at int
 	if n := len(s.spare); n > 0 {
 		at = int(s.spare[n-1])
@@ -290,7 +310,14 @@ func (s *rowStore) addSel(cols []vec.Vec, sel []int32, each func(at, row int, se
 
 // kill marks a row whose count fell to 0.
 func (s *rowStore) kill(r rowRef) {
-	s.blocks[r>>blockBits].live--
+	b := s.blocks[r>>blockBits]
+	if !s.keepCounts {
+		if b.gone == nil {
+			b.gone = make([]uint64, blockRows/64)
+		}
+		b.gone[r&blockMask/64] |= 1 << (r % 64)
+	}
+	b.live--
 	s.live--
 	s.dead++
 }
@@ -320,12 +347,7 @@ func (s *rowStore) freeBlock(at int) {
 	if s.keepMatches {
 		s.matches[at] = nil
 	}
-	for i := range b.cols {
-		b.cols[i].Release()
-	}
-	if b.batch != nil {
-		b.batch.Release()
-	}
+	b.release()
 	if s.open == at {
 		s.open = -1
 	}

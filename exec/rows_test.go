@@ -1,11 +1,13 @@
 package exec
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand"
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/apache/arrow/go/v17/arrow/memory"
 
@@ -132,6 +134,10 @@ type rowRun struct {
 	w    []vec.Time // running watermark an input; batches carry it where withW
 	ws   [][]vec.Time
 	has  bool
+
+	// A snapshot that is read only when the operator has gone on, and its bytes.
+	held *state.Writer
+	want []byte
 }
 
 func newRowRun(t testing.TB, continuous bool, size int, mk func() (Operator, error), in ...planner.Node) *rowRun {
@@ -201,6 +207,23 @@ func (r *rowRun) step() {
 	r.flush()
 	r.tick++
 	r.must(r.op.Tick(Tick{Epoch: r.tick}))
+	if r.tick%32 != 0 {
+		return
+	}
+	r.readHeld()
+	var same state.Writer
+	r.held = new(state.Writer)
+	r.must(r.op.Snapshot(r.held))
+	r.must(r.op.Snapshot(&same))
+	r.want = slices.Clone(same.Bytes())
+}
+
+// readHeld checks that a snapshot that is read late is what it was.
+func (r *rowRun) readHeld() {
+	if r.held != nil && !bytes.Equal(r.held.Bytes(), r.want) {
+		r.t.Fatal("a snapshot has changed with its operator")
+	}
+	r.held = nil
 }
 
 func (r *rowRun) advance(input int, w vec.Time) {
@@ -209,22 +232,30 @@ func (r *rowRun) advance(input int, w vec.Time) {
 	r.must(r.op.Advance(input, Mark{W: w}))
 }
 
+func init() { laterRows = 1 } // blocks are shared with snapshots however small they are
+
 // restart goes on from a snapshot in a new operator.
 func (r *rowRun) restart() {
-	var w state.Writer
+	var w, same state.Writer
 	r.must(r.op.Snapshot(&w))
-	saved := slices.Clone(w.Bytes())
+	r.must(r.op.Snapshot(&same))
+	now := slices.Clone(same.Bytes())
 	r.must(r.op.Close())
+	saved := slices.Clone(w.Bytes()) // some of it is written only now
+	if !bytes.Equal(saved, now) {
+		r.t.Fatalf("a snapshot of %d bytes was another one of %d before the operator was closed", len(saved), len(now))
+	}
 	r.open()
-	rd := state.NewReader(saved)
+	rd := state.NewStreamReader(iotest.OneByteReader(bytes.NewReader(saved)), int64(len(saved)))
 	r.must(r.op.Restore(rd))
-	if rd.Len() != 0 {
-		r.t.Fatalf("%d bytes of state are left over", rd.Len())
+	if !rd.End() {
+		r.t.Fatalf("state is left over (%v)", rd.Err())
 	}
 }
 
 func (r *rowRun) close() {
 	r.must(r.op.Close())
+	r.readHeld()
 	for _, b := range r.wait {
 		b.Release()
 	}

@@ -292,5 +292,6 @@ func (r *Runner) tick() error {
 	for i, n := range r.parts {
 		g.SetPartitions(i, max(n, 1))
 	}
+	// What is written later is written after the operators are gone.
 	return g.Restore(state.NewReader(w.Bytes()))
 }

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"encoding/binary"
+	"io"
 
 	"streamsql/internal/mem"
 	"streamsql/internal/spill"
@@ -370,16 +371,12 @@ func (s *spilling) load(p *spillPart) error {
 		return err
 	}
 	if n := p.state.Len(); n > 0 {
-		b := make([]byte, n)
-		if err := p.state.Reader().Full(b); err != nil {
-			return err
-		}
-		r := state.NewReader(b)
+		r := state.NewStreamReader(p.state.Reader(), n)
 		if err := p.op.Restore(r); err != nil {
 			return err
 		}
-		if r.Err() != nil || r.Len() > 0 {
-			return errForeignState()
+		if !r.End() {
+			return foreignState(r)
 		}
 		p.state.Reset()
 	}
@@ -571,7 +568,7 @@ func (s *spilling) divide(d divisible) (bool, error) {
 		if _, err := p.state.Write([]byte{0}); err != nil {
 			return err
 		}
-		if _, err := p.state.Write(w.Bytes()); err != nil {
+		if _, err := w.WriteTo(p.state); err != nil {
 			return err
 		}
 		p.rows = p.state.Len() / 16
@@ -597,7 +594,7 @@ func (s *spilling) evict(p *spillPart) error {
 		return err
 	}
 	p.rows = p.op.stateRows()
-	if _, err := p.state.Write(w.Bytes()); err != nil {
+	if _, err := w.WriteTo(p.state); err != nil {
 		return err
 	}
 	if err := p.state.Flush(); err != nil {
@@ -697,17 +694,18 @@ func (s *spilling) Snapshot(w *state.Writer) error {
 		w.Int64(p.rows)
 		if p.op != nil {
 			var sub state.Writer
-			if err := p.op.Snapshot(&sub); err != nil {
+			err := p.op.Snapshot(&sub)
+			w.Frames(&sub)
+			if err != nil {
 				return err
 			}
-			w.Blob(sub.Bytes())
 			continue
 		}
-		b := make([]byte, p.state.Len())
-		if err := p.state.Reader().Full(b); err != nil {
+		shared := p.state.Share()
+		w.Stream(func(dst io.Writer) error {
+			_, err := io.Copy(dst, shared.Reader())
 			return err
-		}
-		w.Blob(b)
+		}, shared.Reset)
 	}
 	return nil
 }
@@ -739,7 +737,7 @@ func (s *spilling) Restore(r *state.Reader) error {
 			p.marks[i] = Mark{W: r.Int64(), Idle: r.Bool()}
 		}
 		p.rows = r.Int64()
-		if _, err := p.state.Write(r.Blob()); err != nil {
+		if err := r.CopyFrames(p.state); err != nil {
 			return err
 		}
 		if err := p.state.Flush(); err != nil {

@@ -513,17 +513,22 @@ func (t *topNOp) compact() {
 
 // Snapshot implements Operator.
 func (t *topNOp) Snapshot(w *state.Writer) error {
-	t.snapshotOf(t.parts, w)
+	t.writeHead(w)
+	t.store.writeLive(w)
 	return nil
 }
 
-// snapshotOf writes the partitions parts as Snapshot does.
-func (t *topNOp) snapshotOf(parts []*topPart, w *state.Writer) {
+func (t *topNOp) writeHead(w *state.Writer) {
 	w.Int64(t.mark.W)
 	w.Bool(t.mark.Idle)
 	w.Bool(t.hasW)
 	w.Bool(t.done)
 	w.Int64(t.passed)
+}
+
+// snapshotOf writes the partitions parts as Snapshot does.
+func (t *topNOp) snapshotOf(parts []*topPart, w *state.Writer) {
+	t.writeHead(w)
 	var refs []rowRef
 	for _, p := range parts {
 		if p != nil {
@@ -541,40 +546,35 @@ func (t *topNOp) Restore(r *state.Reader) error {
 		t.sent = t.queue.mark(t.mark)
 	}
 	t.hasW, t.done, t.passed = r.Bool(), r.Bool(), r.Int64()
-	cols := make([]vec.Vec, len(t.store.kinds))
-	for i := range cols {
-		cols[i].SetAllocator(t.store.alloc)
-	}
-	defer func() {
-		for i := range cols {
-			cols[i].Release()
+	var ids []uint32
+	return readParts(r, t.store, func(cols []vec.Vec, n int) {
+		ids = growSide(ids[:0], 0, n)
+		t.groups.Intern(keyCols(nil, cols, t.n.Partition), ids)
+		for len(t.parts) < t.groups.Len() {
+			t.parts = append(t.parts, nil)
 		}
-	}()
-	n, err := readRows(r, cols, t.store.kinds)
-	if err != nil {
-		return err
-	}
-	ids := make([]uint32, n)
-	t.groups.Intern(keyCols(nil, cols, t.n.Partition), ids)
-	t.parts = make([]*topPart, t.groups.Len())
-	var ends []vec.Time
-	if t.queue != nil {
-		ends = t.queue.endsOf(cols, n)
-	}
-	t.store.addSel(cols, iota32(n), func(at, row int, sel []int32) {
-		for k, i := range sel {
-			p := t.parts[ids[i]]
-			if p == nil {
-				p = new(topPart)
-				t.parts[ids[i]] = p
-				if ends != nil {
-					t.queue.add(ends[i], ids[i])
+		var ends []vec.Time
+		if t.queue != nil {
+			ends = t.queue.endsOf(cols, n)
+		}
+		t.store.addSel(cols, iota32(n), func(at, row int, sel []int32) {
+			for k, i := range sel {
+				p := t.parts[ids[i]]
+				if p == nil {
+					p = new(topPart)
+					t.parts[ids[i]] = p
+					if ends != nil {
+						t.queue.add(ends[i], ids[i])
+					}
 				}
+				chunk, place := 0, 0
+				if p.rows.n > 0 {
+					chunk, place = p.rows.search(t.order, cols, int(i))
+				}
+				p.rows.insert(chunk, place, rowRef(at<<blockBits|(row+k)))
 			}
-			p.rows.insert(len(p.rows.chunks), 0, rowRef(at<<blockBits|(row+k)))
-		}
+		})
 	})
-	return nil
 }
 
 // Close implements Operator.

@@ -209,6 +209,15 @@ func (r *BlobReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// Size gives how many bytes at most can be read of the blob; 0 if that cannot be told.
+func (r *BlobReader) Size() int64 {
+	info, err := r.f.Stat()
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
 // Close ends the reading.
 func (r *BlobReader) Close() error { return r.f.Close() }
 

@@ -16,7 +16,7 @@ import (
 // Points lists the names that At is called with.
 var Points = []string{
 	SinkBeforePrepare, SinkAfterFileSync, SinkAfterPrepare, SinkBeforeCommit, SinkMidCommit, SinkAfterCommit,
-	DefineBefore, DefineFilled, DefineAfter, DropBefore, DropAfter, EpochCut, EpochDurable,
+	DefineBefore, DefineFilled, DefineAfter, DropBefore, DropAfter, EpochCut, EpochDurable, CheckpointWritten,
 }
 
 // The points of sinks: of Prepare of a file sink, and of its Commit; between them the position is recorded.
@@ -42,6 +42,8 @@ const (
 const (
 	EpochCut     = "epoch-cut"     // before it is written
 	EpochDurable = "epoch-durable" // it is on the disk, and nobody has been told
+	// CheckpointWritten is passed when the state of a job is on the disk, and nothing names it yet.
+	CheckpointWritten = "checkpoint-written"
 )
 
 var (

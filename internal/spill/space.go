@@ -33,8 +33,11 @@ type Space struct {
 	mu   sync.Mutex
 	f    file
 	free []int64 // blocks
-	end  int64   // blocks that the file has
-	done bool
+	// shared counts, of blocks that several streams have, those beside the first; shares the streams that Share has made.
+	shared map[int64]int
+	shares int
+	end    int64 // blocks that the file has
+	done   bool
 }
 
 // NewSpace makes a space whose file will lie in dir ("": the system's directory for temporary files).
@@ -79,7 +82,7 @@ func (s *Space) Bytes() int64 {
 	return (s.end - int64(len(s.free))) * BlockSize
 }
 
-// Close gives the file back. Streams must not be used any more.
+// Close gives the file back, when the last stream that Share has made is reset. Other streams must not be used any more.
 func (s *Space) Close() error {
 	if s == nil {
 		return nil
@@ -87,6 +90,14 @@ func (s *Space) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.done = true
+	if s.shares > 0 {
+		return nil
+	}
+	return s.close()
+}
+
+// close closes the file. The caller holds s.mu.
+func (s *Space) close() error {
 	if s.f == nil {
 		return nil
 	}
@@ -101,11 +112,11 @@ func (s *Space) Close() error {
 // put writes b, at most a block, and gives the block.
 func (s *Space) put(b []byte) (block int64, err error) {
 	s.mu.Lock()
+	if s.done {
+		s.mu.Unlock()
+		return 0, pgerr.New(pgerr.InternalError, "temporary file is closed")
+	}
 	if s.f == nil {
-		if s.done {
-			s.mu.Unlock()
-			return 0, pgerr.New(pgerr.InternalError, "temporary file is closed")
-		}
 		if s.f, err = s.open(s.dir); err != nil {
 			s.mu.Unlock()
 			return 0, err
@@ -141,6 +152,41 @@ func (s *Space) get(b []byte, block int64) error {
 
 func (s *Space) release(blocks []int64) {
 	s.mu.Lock()
-	s.free = append(s.free, blocks...)
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if len(s.shared) == 0 {
+		s.free = append(s.free, blocks...)
+		return
+	}
+	for _, b := range blocks {
+		switch n := s.shared[b]; n {
+		case 0:
+			s.free = append(s.free, b)
+		case 1:
+			delete(s.shared, b)
+		default:
+			s.shared[b] = n - 1
+		}
+	}
+}
+
+// share counts another stream with blocks.
+func (s *Space) share(blocks []int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shared == nil {
+		s.shared = map[int64]int{}
+	}
+	for _, b := range blocks {
+		s.shared[b]++
+	}
+	s.shares++
+}
+
+// unshare ends a stream that share has counted.
+func (s *Space) unshare() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shares--; s.shares == 0 && s.done {
+		_ = s.close() // of a file that is gone already
+	}
 }

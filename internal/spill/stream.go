@@ -2,6 +2,7 @@ package spill
 
 import (
 	"io"
+	"slices"
 )
 
 // Stream is a sequence of bytes that is appended to and read from its beginning. Full blocks are on disk,
@@ -12,6 +13,7 @@ type Stream struct {
 	shorts []part // blocks that are not full
 	tail   []byte
 	size   int64
+	shared bool // made by Share
 }
 
 // part is a block that holds n bytes.
@@ -19,6 +21,12 @@ type part struct{ at, n int }
 
 // NewStream makes an empty stream.
 func (s *Space) NewStream() *Stream { return &Stream{sp: s} }
+
+// Share gives a stream with the same content, which stays as it is, for reading by one other goroutine. It has to be Reset.
+func (st *Stream) Share() *Stream {
+	st.sp.share(st.blocks)
+	return &Stream{sp: st.sp, blocks: slices.Clone(st.blocks), shorts: slices.Clone(st.shorts), tail: slices.Clone(st.tail), size: st.size, shared: true}
+}
 
 // Len gives the number of bytes in the stream.
 func (st *Stream) Len() int64 { return st.size }
@@ -93,6 +101,9 @@ func (st *Stream) Flush() error {
 func (st *Stream) Reset() {
 	if len(st.blocks) > 0 {
 		st.sp.release(st.blocks)
+	}
+	if st.shared {
+		st.sp.unshare()
 	}
 	*st = Stream{sp: st.sp}
 }
