@@ -560,12 +560,14 @@ func (s *spilling) divide(d divisible) (bool, error) {
 	share := func(input int, keys []vec.Vec, rows int, part []uint8) {
 		s.share.of(input, keys, rows, n, s.level, part)
 	}
+	var head state.Writer
+	s.writeHead(&head)
 	err := d.divide(n, share, func(k int, w *state.Writer) error {
 		p := s.parts[k]
 		copy(p.marks, s.marks)
 		copy(p.seen, s.seen)
 		// As Snapshot of an undivided spilling writes it.
-		if _, err := p.state.Write([]byte{0}); err != nil {
+		if _, err := p.state.Write(head.Bytes()); err != nil {
 			return err
 		}
 		if _, err := w.WriteTo(p.state); err != nil {
@@ -672,16 +674,9 @@ func (s *spilling) lastClose() (need, w vec.Time, open bool) {
 
 // Snapshot implements Operator.
 func (s *spilling) Snapshot(w *state.Writer) error {
-	w.Bool(s.whole == nil)
+	s.writeHead(w)
 	if s.whole != nil {
 		return s.whole.Snapshot(w)
-	}
-	w.Int64(s.mark.W)
-	w.Bool(s.mark.Idle)
-	for i, m := range s.marks {
-		w.Bool(s.seen[i])
-		w.Int64(m.W)
-		w.Bool(m.Idle)
 	}
 	w.Uint64(s.level)
 	w.Uint64(uint64(len(s.parts)))
@@ -710,15 +705,29 @@ func (s *spilling) Snapshot(w *state.Writer) error {
 	return nil
 }
 
+// writeHead writes what the state of the operator, or of its parts, comes behind. The marks are there for the undivided
+// one too: an input that has ended says nothing any more when the operator is divided later.
+func (s *spilling) writeHead(w *state.Writer) {
+	w.Bool(s.whole == nil)
+	w.Int64(s.mark.W)
+	w.Bool(s.mark.Idle)
+	for i, m := range s.marks {
+		w.Bool(s.seen[i])
+		w.Int64(m.W)
+		w.Bool(m.Idle)
+	}
+}
+
 // Restore implements Operator.
 func (s *spilling) Restore(r *state.Reader) error {
-	if !r.Bool() {
-		return s.whole.Restore(r)
-	}
+	divided := r.Bool()
 	s.mark = Mark{W: r.Int64(), Idle: r.Bool()}
 	for i := range s.marks {
 		s.seen[i] = r.Bool()
 		s.marks[i] = Mark{W: r.Int64(), Idle: r.Bool()}
+	}
+	if !divided {
+		return s.whole.Restore(r)
 	}
 	s.level = r.Uint64()
 	n := r.Uint64()

@@ -10,6 +10,7 @@ import (
 	"streamsql/internal/spill"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
+	"streamsql/sql/planner"
 )
 
 // TestSpillRows writes random rows of all kinds, marks and kept batches, and reads them back.
@@ -129,6 +130,48 @@ func TestSpillRows(t *testing.T) {
 		if got[i] != want[i] {
 			t.Fatalf("%d: %s instead of %s", i, got[i], want[i])
 		}
+	}
+}
+
+// TestSpillEndedInput: an input that has ended says nothing any more when the state is divided later, or divided again, so that
+// the marks go with the state.
+func TestSpillEndedInput(t *testing.T) {
+	for _, continuous := range []bool{false, true} {
+		l, r := newRowLeaf(false, types.Int8), newRowLeaf(false, types.Int8)
+		n := &planner.SetOp{Left: l, Right: r, Except: true}
+		n.Describe(l.Schema(), planner.Props{Retracts: true})
+		run := newRowRun(t, continuous, 1, func() (Operator, error) { return newStateful(n) }, l, r)
+		query := mem.Forced(0).Query("q")
+		if !continuous {
+			run.must(run.op.Close())
+			run.ctx.Memory = query // all state on disk, in parts of parts
+			run.open()
+		}
+		run.advance(1, vec.MaxTime)
+		run.step()
+		if continuous {
+			run.ctx.Memory = query
+			run.restart()
+		}
+		want := map[string]int{}
+		for i := range int64(40) {
+			run.add(change{0, []types.Datum{i}, vec.Insert})
+			want[fmt.Sprint(i)] = 1
+		}
+		run.step()
+		if s := run.op.(*spilling); s.whole != nil {
+			t.Fatal("the state is not divided")
+		}
+		run.advance(0, vec.MaxTime)
+		run.step()
+		if got, want := bagText(run.out.rows), bagText(want); got != want {
+			t.Errorf("continuous %v: got\n%s\nwant\n%s", continuous, got, want)
+		}
+		if run.out.mark.W != vec.MaxTime {
+			t.Errorf("continuous %v: the mark is %d", continuous, run.out.mark.W)
+		}
+		run.close()
+		query.Close()
 	}
 }
 
