@@ -125,7 +125,7 @@ func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*
 				if fields := snap.Schema().Fields; len(fields) != len(rel.Columns) {
 					return fs, pgerr.New(pgerr.SerializationFailure, "relation \"%s\" has been altered meanwhile", rel.Name).WithHint("Run the query again.")
 				}
-				f.rows = snap.Scan(in.Scan.Cols)
+				f.rows = storedRows(g, i, snap)
 			}
 			f.changes = changes
 		}
@@ -141,6 +141,16 @@ func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*
 		}
 	}
 	return fs, nil
+}
+
+// storedRows reads what an input wants of a relation.
+func storedRows(g *exec.Graph, in int, snap *state.TableSnapshot) *state.Scanner {
+	cols := g.Inputs()[in].Scan.Cols
+	// Where nearly every row is looked up by its key, reading all is less.
+	if ranges, ok := g.KeyRanges(in, snap.KeyColumns()); ok && int64(len(ranges)) <= max(snap.Len()/2, 16) {
+		return snap.ScanRanges(ranges, cols)
+	}
+	return snap.Scan(cols)
 }
 
 // follow looks among the feeds before f for one that reads the same source, and if there is one leaves the reading to it.

@@ -269,17 +269,18 @@ func (p *queryPortal) readNext(ctx context.Context) error {
 	}
 	if p.current < len(p.feeds) {
 		f := p.feeds[p.current]
-		switch {
-		case f.src != nil && !f.ended:
+		switch enough := p.graph.Sated(p.current); {
+		case f.src != nil && !f.ended && !enough:
 			polled, err := f.poll(ctx, f.e.batchRows)
 			if err == nil && polled.Wait > 0 {
 				err = sleep(ctx, time.Duration(polled.Wait)*time.Microsecond)
 			}
 			return err
-		case f.rows != nil:
+		case f.rows != nil && !enough:
 			_, err := f.pushStored()
 			return err
 		case !f.ended:
+			f.rows = nil
 			if err := f.end(); err != nil {
 				return err
 			}

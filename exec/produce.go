@@ -45,6 +45,12 @@ func (j *joinOp) sated(port int) bool {
 	return port == 0 && !j.ctx.Continuous && outputSated(j.out)
 }
 
+// Sated reports whether nothing more that is pushed to an input of a snapshot changes the result: a LIMIT above has had enough.
+func (g *Graph) Sated(in int) bool {
+	i := g.inputs[in]
+	return !g.ctx.Continuous && len(i.by) == 0 && outputSated(&i.out)
+}
+
 // resumer is an operator that has more to send than it should in one call: it stops and is resumed, until more is false. What follows
 // it in the query's input waits.
 type resumer interface {

@@ -114,7 +114,7 @@ func (t *topNOp) most() int64 {
 
 // plain says that the first rows that come will do.
 func (t *topNOp) plain() bool {
-	return !t.ctx.Continuous && len(t.n.Keys) == 0 && len(t.n.Partition) == 0 && !t.n.RankCol
+	return !t.ctx.Continuous && (len(t.n.Keys) == 0 || t.n.Presorted) && len(t.n.Partition) == 0 && !t.n.RankCol
 }
 
 // Push implements Operator.

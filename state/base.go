@@ -88,18 +88,23 @@ func (b *base) get(key string) (tableRow, bool, error) {
 	return tableRow{key: strings.Clone(key), row: string(v[used:]), n: int64(n)}, true, nil
 }
 
-// rows appends to dst up to n rows whose key begins with prefix and is greater than *after (nil: no condition).
-func (b *base) rows(dst []tableRow, prefix string, after *string, n int) ([]tableRow, error) {
+// rows appends to dst up to n rows whose key is in a span and greater than *after (nil: no condition). Fewer are the last ones, but for
+// large ones: the end is where none come.
+func (b *base) rows(dst []tableRow, in span, after *string, n int) ([]tableRow, error) {
 	id := RowsPrefix(b.id)
-	var from []byte
+	from := append(slices.Clone(id), in.from...)
 	if after != nil {
 		from = append(append(slices.Clone(id), *after...), 0)
+	}
+	to := prefixEnd(id)
+	if in.to != "" {
+		to = append(slices.Clone(id), in.to...)
 	}
 	type piece struct{ key, row, n int }
 	var arena []byte
 	var pieces []piece
 	bad := false
-	err := b.at.view.Scan(Rows, append(slices.Clone(id), prefix...), from, func(k, v []byte) bool {
+	err := b.at.view.ScanRange(Rows, from, to, func(k, v []byte) bool {
 		times, used := binary.Uvarint(v)
 		if used <= 0 || times == 0 || times >= shadows {
 			bad = true

@@ -82,29 +82,52 @@ func (s *TableSnapshot) Get(key []types.Datum) (row []types.Datum, ok bool, err 
 }
 
 // Scan reads the columns cols (nil: all) of every row, in the order of the key.
-func (s *TableSnapshot) Scan(cols []int) *Scanner { return s.scanner(cols, "") }
+func (s *TableSnapshot) Scan(cols []int) *Scanner {
+	x := s.scanner(cols, []span{{}})
+	x.whole = true
+	return x
+}
 
 // Lookup reads the columns cols (nil: all) of the rows whose key begins with the values in prefix.
 func (s *TableSnapshot) Lookup(prefix []types.Datum, cols []int) *Scanner {
-	return s.scanner(cols, s.encodeKey(prefix))
+	return s.ScanRanges([]KeyRange{{Prefix: prefix}}, cols)
 }
 
-func (s *TableSnapshot) scanner(cols []int, prefix string) *Scanner {
-	return &Scanner{cols: cols, at: merge{tree: s.rows.Iter(), base: s.base, prefix: prefix}}
+func (s *TableSnapshot) scanner(cols []int, spans []span) *Scanner {
+	return &Scanner{s: s, cols: cols, spans: spans, at: merge{done: true}}
 }
 
 // Scanner reads rows of a snapshot. It is used by one goroutine. It holds nothing that must be freed.
 type Scanner struct {
+	s      *TableSnapshot
 	cols   []int
+	spans  []span // not begun yet
 	at     merge
 	done   bool
+	whole  bool  // all of the table
 	repeat int64 // copies of the present row still to give
 	rows   [][]byte
+}
+
+// count gives rows without columns: how many there are is known.
+func (s *Scanner) count(dst *vec.Builder, max int) (more bool) {
+	if !s.done {
+		s.done, s.repeat = true, s.s.Len()
+	}
+	n := min(s.repeat, int64(max))
+	s.repeat -= n
+	for range n {
+		dst.AppendOp(vec.Insert)
+	}
+	return s.repeat > 0
 }
 
 // Next appends up to max rows to dst, whose columns are those asked for, as inserts without an Op
 // (with one where there are no columns). more is false when all have been given. An error is that of reading the store below the table.
 func (s *Scanner) Next(dst *vec.Builder, max int) (more bool, err error) {
+	if len(dst.Cols) == 0 && s.whole {
+		return s.count(dst, max), nil
+	}
 	s.rows = s.rows[:0]
 	s.at.fetch = max
 	for !s.done && len(s.rows) < max {
@@ -114,8 +137,13 @@ func (s *Scanner) Next(dst *vec.Builder, max int) (more bool, err error) {
 				return false, err
 			}
 			if !ok {
-				s.done = true
-				break
+				if len(s.spans) == 0 {
+					s.done = true
+					break
+				}
+				s.at = merge{tree: s.s.rows.Iter(), base: s.s.base, span: s.spans[0], fetch: max}
+				s.spans = s.spans[1:]
+				continue
 			}
 			s.repeat = s.at.row.times()
 		}
@@ -143,15 +171,16 @@ func (s *Scanner) Next(dst *vec.Builder, max int) (more bool, err error) {
 
 // merge goes over the rows of a tree and of the base below it in the order of their keys.
 type merge struct {
-	tree   btree.IterG[tableRow]
-	base   *base
-	prefix string // of the keys wanted
-	fetch  int    // rows wanted of the base at a time, at most maxFetch
+	tree  btree.IterG[tableRow]
+	base  *base
+	span  span // of the keys wanted
+	fetch int  // rows wanted of the base at a time, at most maxFetch
 
 	row      tableRow // the present one
 	fromBase bool
 
 	started bool
+	done    bool
 	treeEnd bool
 	fetched []tableRow // of the base
 	taken   int        // of fetched
@@ -167,13 +196,16 @@ const (
 
 // next moves to the next row; false at the end.
 func (m *merge) next() (bool, error) {
+	if m.done {
+		return false, nil
+	}
 	if !m.started {
 		m.started = true
 		m.baseEnd = m.base == nil
-		if m.prefix == "" {
+		if m.span.from == "" {
 			m.treeEnd = !m.tree.First()
 		} else {
-			m.treeEnd = !m.tree.Seek(tableRow{key: m.prefix})
+			m.treeEnd = !m.tree.Seek(tableRow{key: m.span.from})
 		}
 	} else if !m.fromBase && !m.treeEnd {
 		m.treeEnd = !m.tree.Next()
@@ -181,12 +213,16 @@ func (m *merge) next() (bool, error) {
 	for {
 		if !m.treeEnd {
 			m.row = m.tree.Item()
-			if len(m.row.key) < len(m.prefix) || m.row.key[:len(m.prefix)] != m.prefix {
+			if m.span.to != "" && m.row.key >= m.span.to {
 				m.treeEnd = true
 			}
 		}
 		if m.base == nil {
+			m.done = m.treeEnd
 			return !m.treeEnd, nil
+		}
+		if m.span.point && !m.treeEnd { // the tree knows it
+			m.baseEnd = true
 		}
 		if m.taken == len(m.fetched) && !m.baseEnd {
 			if err := m.fill(); err != nil {
@@ -206,6 +242,7 @@ func (m *merge) next() (bool, error) {
 		}
 		if m.treeEnd {
 			if m.taken == len(m.fetched) && m.baseEnd {
+				m.done = true
 				return false, nil
 			}
 			continue
@@ -220,9 +257,17 @@ func (m *merge) next() (bool, error) {
 
 // fill fetches the next rows of the base.
 func (m *merge) fill() error {
-	n := min(max(m.fetch, 1), maxFetch)
 	m.fetched, m.taken = m.fetched[:0], 0
-	rows, err := m.base.rows(m.fetched, m.prefix, m.last, n)
+	if m.span.point {
+		m.baseEnd = true
+		r, ok, err := m.base.get(m.span.from)
+		if ok {
+			m.fetched = append(m.fetched, r)
+		}
+		return err
+	}
+	n := min(max(m.fetch, 1), maxFetch)
+	rows, err := m.base.rows(m.fetched, m.span, m.last, n)
 	if err != nil {
 		return err
 	}

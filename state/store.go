@@ -536,6 +536,11 @@ func (v *StoreView) Scan(space Space, prefix, from []byte, f func(key, value []b
 	return v.s.scan(v.snap, space, prefix, from, f)
 }
 
+// ScanRange is Scan of the keys from from, and before to.
+func (v *StoreView) ScanRange(space Space, from, to []byte, f func(key, value []byte) bool) error {
+	return v.s.scanRange(v.snap, append([]byte{byte(space)}, from...), append([]byte{byte(space)}, to...), f)
+}
+
 func (s *Store) get(r pebble.Reader, space Space, key []byte) (value []byte, ok bool, err error) {
 	if err := s.use(); err != nil {
 		return nil, false, err
@@ -555,10 +560,6 @@ func (s *Store) get(r pebble.Reader, space Space, key []byte) (value []byte, ok 
 }
 
 func (s *Store) scan(r pebble.Reader, space Space, prefix, from []byte, f func(key, value []byte) bool) error {
-	if err := s.use(); err != nil {
-		return err
-	}
-	defer s.open.RUnlock()
 	lower := append([]byte{byte(space)}, prefix...)
 	upper := prefixEnd(lower)
 	if len(from) > 0 {
@@ -566,6 +567,14 @@ func (s *Store) scan(r pebble.Reader, space Space, prefix, from []byte, f func(k
 			lower = start
 		}
 	}
+	return s.scanRange(r, lower, upper, f)
+}
+
+func (s *Store) scanRange(r pebble.Reader, lower, upper []byte, f func(key, value []byte) bool) error {
+	if err := s.use(); err != nil {
+		return err
+	}
+	defer s.open.RUnlock()
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return storeError("read from the store in", s.dir, err)

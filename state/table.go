@@ -295,7 +295,7 @@ func (t *Table) find(key string) (r tableRow, there, known bool, err error) {
 
 // firstWith gives the first row whose key begins with prefix, like find.
 func (t *Table) firstWith(prefix string) (r tableRow, there, known bool, err error) {
-	m := merge{tree: t.rows.Iter(), base: t.base, prefix: prefix, fetch: 1}
+	m := merge{tree: t.rows.Iter(), base: t.base, span: prefixSpan(prefix), fetch: 1}
 	if there, err = m.next(); !there {
 		return r, false, false, err
 	}

@@ -286,6 +286,9 @@ func run(q *planner.Query, in *input, s schedule, step func(rows [][]string, at 
 		f := &feed{alloc: mem, in: in, scan: i.Scan, events: in.events[i.Scan.Rel.Name], stored: in.stored[i.Scan.Rel.Name]}
 		if !q.Continuous {
 			f.events, f.stored = in.content(i.Scan.Rel.Name, len(f.events)), 0
+			if readsInOrder(q.Root) {
+				f.events = inKeyOrder(i.Scan.Rel, f.events)
+			}
 		}
 		mine = append(mine, f)
 		feeds = append(feeds, f)
@@ -336,6 +339,44 @@ func run(q *planner.Query, in *input, s schedule, step func(rows [][]string, at 
 			return stats, finish()
 		}
 	}
+}
+
+// readsInOrder reports whether a plan relies on that rows come in the order of their keys.
+func readsInOrder(n planner.Node) bool {
+	if t, ok := n.(*planner.TopN); ok && t.Presorted {
+		return true
+	}
+	return slices.ContainsFunc(n.Inputs(), readsInOrder)
+}
+
+// inKeyOrder gives the rows of a relation as they are stored: by the primary key, else by all columns.
+func inKeyOrder(rel *catalog.Relation, events []event) []event {
+	key := rel.PrimaryKey
+	if key == nil {
+		for c := range rel.Columns {
+			key = append(key, c)
+		}
+	}
+	return slices.SortedStableFunc(slices.Values(events), func(a, b event) int {
+		for _, c := range key {
+			t := rel.Columns[c].Type
+			x, y := parsed(t, a.row[c]), parsed(t, b.row[c])
+			d := 0
+			switch {
+			case x == nil && y == nil:
+			case x == nil:
+				d = 1
+			case y == nil:
+				d = -1
+			default:
+				d = types.Compare(t, x, y)
+			}
+			if d != 0 {
+				return d
+			}
+		}
+		return 0
+	})
 }
 
 // answer runs a snapshot and gives its rows.

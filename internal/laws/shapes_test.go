@@ -33,6 +33,10 @@ var shapes = []shape{
 	{name: "division by zero stream", sql: `SELECT k, 10 / (v - 8) AS r FROM e`, errs: true},
 	{name: "three values", sql: `SELECT id, v > 2 AND k = 'a' AS p, v > 2 OR k = 'a' AS q, NOT (v > 2) AS r, v IS DISTINCT FROM 3 AS s, (v > 2) IS UNKNOWN AS u FROM t`},
 	{name: "between like", sql: `SELECT id FROM t WHERE v BETWEEN 0 AND 5 AND k LIKE '%a%' OR k IN ('b', 'd e') OR v NOT IN (1, 2)`},
+	{name: "by key", sql: `SELECT id, v, k FROM t WHERE id IN (1, 3, 7.0) OR id = 4`},
+	{name: "by range of key", sql: `SELECT count(*) AS c, sum(v) AS s FROM t WHERE id > 2.5 AND id <= 9`},
+	{name: "by first column", sql: `SELECT k, w FROM u WHERE k >= 'a' AND k < 'c' AND w < 4`},
+	{name: "first by key", sql: `SELECT id, v FROM t WHERE v IS NOT NULL ORDER BY id LIMIT 3 OFFSET 1`},
 	{name: "floats", sql: `SELECT id, x, x > 1 AS p, x = 'NaN' AS q, -x AS m, abs(x) AS a FROM t WHERE x >= 0`, loose: true},
 	{name: "times", sql: `SELECT ts, ts + interval '1 hour' AS a, date_trunc('minute', ts) AS b, extract(second FROM ts) AS c FROM e WHERE isfinite(ts)`},
 

@@ -206,6 +206,16 @@ func NeedsKey(t T) bool {
 	return false
 }
 
+// KeyOrdered reports whether keys of t in tables (vec.AppendKey) compare as the values do. Those of other types are only told apart.
+func KeyOrdered(t T) bool {
+	switch t.OID {
+	case OIDBool, OIDInt2, OIDInt4, OIDInt8, OIDFloat4, OIDFloat8, OIDText, OIDVarchar, OIDName, OIDBpchar, OIDBytea, OIDUUID,
+		OIDDate, OIDTime, OIDTimestamp, OIDTimestamptz:
+		return true
+	}
+	return false
+}
+
 // AppendKey appends canonical bytes of d (not nil): two values of t are SQL-equal iff these are equal.
 // They carry no length: a caller that joins several puts one before each of variable width.
 func AppendKey(dst []byte, t T, d Datum) []byte {

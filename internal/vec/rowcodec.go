@@ -180,13 +180,16 @@ func appendField(v *Vec, row []byte, c int) {
 // flipped, floats their ordered bits, byte strings escaped (0 is 0 255) and ended by 0 0.
 // Types whose equal values may differ in memory go by their canonical bytes, which are told apart but not in order.
 
+// NullKey is the byte of NULL in a key, greater than that of a value.
+const NullKey = 2
+
 // AppendKey appends row i of cols, of types ts, such that equal keys are equal bytes and, but for the types above,
 // keys compare as their bytes do. A key of fewer columns is a prefix of the keys that begin with it.
 func AppendKey(dst []byte, cols []Vec, ts []types.T, i int) []byte {
 	for c := range cols {
 		v := &cols[c]
 		if v.IsNull(i) {
-			dst = append(dst, 2)
+			dst = append(dst, NullKey)
 			continue
 		}
 		dst = append(dst, 1)

@@ -197,6 +197,9 @@ func (p *builder) calc(in Node, filter, exprs []Expr, fields []vec.Field) Node {
 			return p.calc(c.Input, f, x, fields)
 		}
 	}
+	if s, ok := in.(*Scan); ok && !p.continuous && len(filter) > 0 {
+		in = p.keyScan(s, filter)
+	}
 	return p.intern(fmt.Sprintf("calc %p [%s][%s]", in, exprsKey(filter), exprsKey(exprs)), func() Node {
 		n := &Calc{Input: in, Filter: filter, Exprs: exprs}
 		n.base = inherit(in, &vec.Schema{Fields: fields})
@@ -321,6 +324,9 @@ func specKey(s window.Spec) string {
 
 // aggregate makes an Aggregate; calls with the same arguments are merged by the caller.
 func (p *builder) aggregate(in Node, keys []int, win *window.Spec, timeCol int, session []int, aggs []AggCall, grouped bool) Node {
+	if win == nil {
+		in = p.countOnly(in, keys, aggs)
+	}
 	key := fmt.Sprintf("agg %p %v %v", in, keys, grouped)
 	if win != nil {
 		key += fmt.Sprintf(" win %s %d %v", specKey(*win), timeCol, session)
@@ -555,6 +561,7 @@ func (p *builder) sort(in Node, keys []SortKey) Node {
 }
 
 func (p *builder) topN(t TopN) Node {
+	t.Presorted = p.presorted(&t)
 	key := fmt.Sprintf("topn %p %v %v %d %d %v %v %v [%s][%s]", t.Input, t.Partition, t.Keys, t.Limit, t.Offset, t.WithTies, t.RankCol, t.Sorted, exprKey(t.LimitParam), exprKey(t.OffsetParam))
 	return p.intern(key, func() Node {
 		n := &t

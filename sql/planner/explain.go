@@ -139,7 +139,14 @@ func (e *explainer) describe(n Node) (string, []string) {
 		for i, c := range n.Cols {
 			cols[i] = n.Rel.Columns[c].Name
 		}
-		add("Columns: %s", strings.Join(cols, ", "))
+		if len(cols) > 0 || len(n.Rel.Columns) == 0 {
+			add("Columns: %s", strings.Join(cols, ", "))
+		} else {
+			add("Rows: counted")
+		}
+		if n.Key != nil {
+			add("Key: %s", keyString(n))
+		}
 		return what + " on " + name, lines
 	case *Watermark:
 		ns := names(n.Input.Schema())
@@ -326,6 +333,9 @@ func (e *explainer) describe(n Node) (string, []string) {
 			add("Offset: %s", exprString(n.OffsetParam, nil))
 		case n.Offset > 0:
 			add("Offset: %d", n.Offset)
+		}
+		if n.Presorted {
+			add("Presorted")
 		}
 		if n.WithTies {
 			add("With Ties")

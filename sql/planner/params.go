@@ -235,6 +235,18 @@ func (b *paramBinder) rebuild(n Node) Node {
 			return &c
 		}
 	case *Scan:
+		conds := make([]KeyCond, len(n.Key))
+		changed := false
+		for i, k := range n.Key {
+			vs, ch := b.list(k.Values)
+			conds[i], changed = k, changed || ch
+			conds[i].Values = vs
+		}
+		if changed {
+			c := *n
+			c.Key = conds
+			return &c
+		}
 	default:
 		panic(fmt.Sprintf("planner: Bind of %T", n))
 	}

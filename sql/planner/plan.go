@@ -60,6 +60,8 @@ type Scan struct {
 	base
 	Rel  *catalog.Relation
 	Cols []int
+	// Key, of a snapshot, tells which rows are wanted: see KeyCond. nil: all.
+	Key []KeyCond
 }
 
 // Watermark sits above the Scan of a relation with a declared watermark in a continuous query:
@@ -277,14 +279,16 @@ type Sort struct {
 // number as a last column of type int8. Sorted says that a snapshot must come out in the order of Keys.
 type TopN struct {
 	base
-	Input       Node
-	Partition   []int
-	Keys        []SortKey
-	Limit       int64
-	Offset      int64
-	WithTies    bool
-	RankCol     bool
-	Sorted      bool
+	Input     Node
+	Partition []int
+	Keys      []SortKey
+	Limit     int64
+	Offset    int64
+	WithTies  bool
+	RankCol   bool
+	Sorted    bool
+	// Presorted says that the rows of a snapshot come in the order of Keys, and within it of the whole row: the first ones are the result.
+	Presorted   bool
 	LimitParam  Expr // non-nil until bound: a Param or constant expression
 	OffsetParam Expr
 	Close       Closing // of partitions
