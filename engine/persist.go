@@ -411,26 +411,6 @@ func (p *persister) write(c *epochCut) {
 	p.e.coord.poke()
 }
 
-// Backup copies the data directory, as it is after an epoch that holds all that has been acknowledged, to a directory which must not exist or be
-// empty. It may be called while clients are working: their changes wait. The copy can be opened like the original.
-func (e *Engine) Backup(dir string) error {
-	p := e.persist
-	if p == nil {
-		return pgerr.New(pgerr.ObjectNotInPrerequisiteState, "there is nothing to copy: the server keeps everything in memory").
-			WithHint("Start it with --data DIR.")
-	}
-	if err := p.wait(); err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	select {
-	case p.tasks <- func() { done <- p.store.Backup(dir) }:
-		return <-done
-	case <-p.stopped:
-		return pgerr.New(pgerr.AdminShutdown, "terminating connection due to administrator command")
-	}
-}
-
 // close makes what is left durable and ends the persister. No step runs any more. What still waits for room on the disk is given up.
 func (p *persister) close() {
 	p.every = 0

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -81,11 +83,16 @@ func TestRestartReplacedViews(t *testing.T) {
 	e.Close()
 }
 
-// TestBackup: a copy made while clients change tables opens, and is consistent.
+// TestBackup: a copy made while clients change tables, a source is read and a sink written is consistent, and all goes on from it exactly once, whether it is opened
+// itself or restored.
 func TestBackup(t *testing.T) {
+	const events = 30_000
 	dir, to := t.TempDir(), filepath.Join(t.TempDir(), "copy")
 	e, s := reopen(t, nil, nil, dir)
 	run(t, s, crashSchema)
+	run(t, s, fmt.Sprintf(`CREATE SOURCE bid WITH (connector = 'nexmark', table = 'bid', events = '%d', rate = '60000');
+		CREATE MATERIALIZED VIEW bids AS SELECT auction %% 7 AS k, count(*) AS n, sum(price) AS s FROM bid GROUP BY auction %% 7;
+		CREATE TABLE out (k bigint, n bigint, s numeric); CREATE SINK to_out FROM bids WITH (connector = 'table', table = 'out')`, events))
 	ws := newWorkers(2)
 	var stop atomic.Bool
 	wait := work(t, e, ws, 5, &stop)
@@ -96,22 +103,60 @@ func TestBackup(t *testing.T) {
 		acked[i] = w.acked
 		w.mu.Unlock()
 	}
-	if err := e.Backup(to); err != nil {
-		t.Fatal(err)
+	if _, err := tryRun(s, "BACKUP TO 'copy'"); pgerr.Code(err) != pgerr.InvalidName {
+		t.Error("a relative path:", err)
 	}
+	if _, err := tryRun(s, "BACKUP TO '"+filepath.Join(dir, "copy")+"'"); pgerr.Code(err) != pgerr.InvalidParameterValue {
+		t.Error("into the data directory:", err)
+	}
+	if _, err := tryRun(s, "BEGIN; BACKUP TO '"+to+"'"); pgerr.Code(err) != pgerr.ActiveSQLTransaction {
+		t.Error("in a block:", err)
+	}
+	run(t, s, "ROLLBACK; BACKUP TO '"+to+"'")
 	stop.Store(true)
 	if err := errors.Join(wait()...); err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
-	e.Close()
-	e, s = reopen(t, nil, nil, to)
-	for i, w := range ws {
-		w.check(t, s, acked[i])
+	if err := BackupDirectory(t.Context(), dir, to+"2"); pgerr.Code(err) != pgerr.ObjectInUse {
+		t.Error("a directory in use:", err)
 	}
-	checkViews(t, s)
+	all := func() []string {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+			jobs := run(t, s, "SELECT state FROM sys.jobs WHERE relation = 'bids'")
+			want, got := run(t, s, "SELECT k, n, s FROM bids ORDER BY k"), run(t, s, "SELECT k, n, s FROM out ORDER BY k")
+			if slices.Equal(jobs, []string{"finished"}) && slices.Equal(got, want) {
+				return want
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("jobs %q\n got %q\nwant %q", run(t, s, "SELECT relation, state, error FROM sys.jobs"), got, want)
+			}
+		}
+	}
+	want := all()
 	s.Close()
 	e.Close()
+	if err := BackupDirectory(t.Context(), dir, to+"2"); err != nil {
+		t.Error(err)
+	}
+	if err := Restore(t.Context(), to, to+"3"); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []string{to, to + "3", to + "2"} {
+		e, s = reopen(t, nil, nil, d)
+		for i, w := range ws {
+			if d != to+"2" { // which is of later
+				w.check(t, s, acked[i])
+				acked[i] = 0
+			}
+		}
+		checkViews(t, s)
+		if got := all(); !slices.Equal(got, want) {
+			t.Errorf("%s\n got %q\nwant %q", d, got, want)
+		}
+		s.Close()
+		e.Close()
+	}
 }
 
 // TestConnectedTableRestart: a table that is fed by a connector goes on where it was: no row is there twice.

@@ -223,6 +223,8 @@ func statementName(s ast.Stmt) string {
 			return "REVOKE"
 		}
 		return "GRANT"
+	case *ast.Backup:
+		return "BACKUP"
 	case *ast.Pause:
 		if x.Alter {
 			return "ALTER " + strings.ToUpper(x.Kind)

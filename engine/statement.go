@@ -274,6 +274,8 @@ func (s *Session) run(ctx context.Context, p Parsed) (string, error) {
 		}
 		s.CloseStatement(x.Name)
 		return "DEALLOCATE", nil
+	case *ast.Backup:
+		return "BACKUP", s.backup(ctx, x)
 	case *ast.Listen:
 		return strings.ToUpper(x.Kind), nil
 	case *ast.NoOp:

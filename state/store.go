@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -94,6 +95,7 @@ type Store struct {
 	views   map[*StoreView]struct{} // under viewing
 	viewing sync.Mutex
 	freeing sync.WaitGroup // views that are being closed
+	backing atomic.Bool    // a backup is being made
 }
 
 // OpenStore opens the store in a directory, making both if they are missing. A directory that another server uses is
@@ -152,6 +154,12 @@ func (s *Store) openDir() error {
 		return pgerr.New(pgerr.ObjectInUse, "data directory \"%s\" is in use by another server", s.dir).WithCause(err)
 	}
 	s.lock = lock
+	// A backup that is opened is one no longer, and one that was being made when the server died is of no use.
+	for _, n := range []string{sumsName, stagingName} {
+		if err := s.fs.RemoveAll(s.path(n)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return ioError("remove", s.path(n), err)
+		}
+	}
 	err = s.checkFormat()
 	if !errors.Is(err, os.ErrNotExist) {
 		return err

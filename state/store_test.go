@@ -2,12 +2,14 @@ package state
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -419,11 +421,22 @@ func TestStoreBackup(t *testing.T) {
 	}
 	put(t, s, false, "c", "2")
 	to := filepath.Join(t.TempDir(), "sub", "copy")
-	if err := s.Backup(to); err != nil {
+	// What is written aside, and is nobody's yet, stays out of it, and unharmed.
+	aside, err := s.CreateBlob("aside")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Backup(to); pgerr.Code(err) != duplicateFile {
+	if err := backupStore(s, to, "b"); err != nil {
+		t.Fatal(err)
+	}
+	if err := aside.Finish(); err != nil {
+		t.Error("a blob that was written meanwhile:", err)
+	}
+	if err := backupStore(s, to); pgerr.Code(err) != duplicateFile {
 		t.Error("a second copy to one place:", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(to)); len(left) != 1 || err != nil {
+		t.Error("beside the copy:", left, err)
 	}
 	put(t, s, true, "a", "later")
 	s.RemoveBlob("b")
@@ -439,7 +452,7 @@ func TestStoreBackup(t *testing.T) {
 	c.Close()
 
 	fs := errorfs.Wrap(vfs.NewCrashableMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if strings.HasPrefix(op.Path, "/copy") && op.Kind == errorfs.OpFileWrite {
+		if (strings.HasPrefix(op.Path, "/copy") || strings.HasPrefix(op.Path, "/data/backup")) && op.Kind == errorfs.OpFileWrite {
 			return syscall.ENOSPC
 		}
 		return nil
@@ -447,10 +460,118 @@ func TestStoreBackup(t *testing.T) {
 	s = openStore(t, "/data", StoreOptions{FS: fs})
 	defer s.Close()
 	put(t, s, true, "a", "1")
-	if err := s.Backup("/copy"); pgerr.Code(err) != pgerr.DiskFull {
+	if err := backupStore(s, "/copy"); pgerr.Code(err) != pgerr.DiskFull {
 		t.Error("a copy to a full disk:", err)
 	}
+	if left, _ := fs.List("/"); slices.ContainsFunc(left, func(n string) bool { return strings.HasPrefix(n, "copy") }) {
+		t.Error("what is left of the copy:", left)
+	}
 	put(t, s, true, "a", "2")
+}
+
+func backupStore(s *Store, to string, blobs ...string) error {
+	b, err := s.StageBackup(blobs)
+	if err != nil {
+		return err
+	}
+	defer b.Drop()
+	return b.Write(context.Background(), to)
+}
+
+// TestStoreRestore: a backup is restored as it was, and not if any byte of it has changed, a file is missing or one has come; what is left of a
+// backup or restore that did not come to its end is in nobody's way.
+func TestStoreRestore(t *testing.T) {
+	top := t.TempDir()
+	dir, copy := filepath.Join(top, "data"), filepath.Join(top, "copy")
+	s := openStore(t, dir, StoreOptions{})
+	rnd := rand.New(rand.NewPCG(1, 1))
+	put(t, s, true, "a", strings.Repeat("1", 1000))
+	if err := writeBlob(s, "b", []byte("blob"), rnd); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(copy+partName+"/store", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := backupStore(s, copy, "b"); pgerr.Code(err) != duplicateFile {
+		t.Error("something else lies where the copy would be gathered:", err)
+	}
+	if err := os.WriteFile(copy+partName+"/"+markName, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := backupStore(s, copy, "b"); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	var files []string
+	if err := walkFiles(vfs.Default, copy, "", func(n string) error { files = append(files, n); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 5 {
+		t.Errorf("files of the backup: %q", files)
+	}
+	restored := 0
+	try := func() error {
+		restored++
+		to := filepath.Join(top, fmt.Sprint("restored", restored))
+		err := Restore(context.Background(), nil, copy, to)
+		if _, serr := os.Stat(to); (serr == nil) != (err == nil) {
+			t.Errorf("after %v there is %v", err, serr)
+		}
+		return err
+	}
+	for _, n := range files {
+		path := filepath.Join(copy, n)
+		was, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := bytes.Clone(was)
+		if len(bad) == 0 {
+			bad = []byte("x")
+		} else {
+			bad[rnd.IntN(len(bad))] ^= 1 << rnd.IntN(8)
+		}
+		for what, b := range map[string][]byte{"changed": bad, "cut off": was[:len(was)/2], "missing": nil} {
+			if len(was) == 0 && what == "cut off" {
+				continue
+			}
+			os.Remove(path) // it may be linked
+			if what != "missing" {
+				if err := os.WriteFile(path, b, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := try(); err == nil || pgerr.Code(err) != pgerr.DataCorrupted && n != sumsName {
+				t.Errorf("%s %s: %v", n, what, err)
+			}
+		}
+		if err := os.WriteFile(path, was, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := filepath.Join(copy, "store", "other")
+	if err := os.WriteFile(other, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := try(); pgerr.Code(err) != pgerr.DataCorrupted {
+		t.Error("a file that does not belong there:", err)
+	}
+	os.Remove(other)
+	if err := try(); err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(top, fmt.Sprint("restored", restored))
+	c := openStore(t, to, StoreOptions{})
+	if got := dump(t, c, ""); got != "a="+strings.Repeat("1", 1000) {
+		t.Error(got)
+	}
+	c.Close()
+	if err := Restore(context.Background(), nil, to, filepath.Join(top, "again")); pgerr.Code(err) != pgerr.UndefinedFile {
+		t.Error("a directory that has been in use:", err)
+	}
+	if err := Restore(context.Background(), nil, copy, to); pgerr.Code(err) != duplicateFile {
+		t.Error("into a directory that is not empty:", err)
+	}
 }
 
 // TestStoreDamage: a block that is not as it was written is reported by whoever reads it.

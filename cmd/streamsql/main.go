@@ -24,6 +24,8 @@ const usage = `Usage:
   streamsql -c SQL [--format FORMAT]    run SQL and print the results
   streamsql run FILE [--format FORMAT]  run the statements of a file ("-" is standard input)
   streamsql serve [--listen ADDR]       serve PostgreSQL clients
+  streamsql backup DIR [--connect ADDR] copy what a running server keeps to a new directory
+  streamsql restore BACKUP --data DIR   check a backup and make a data directory of it
   streamsql demo [--for DURATION]       a live view over generated auctions, with a server for psql
   streamsql bench nexmark [FLAGS]       events a second of Nexmark queries, beside hand-written loops
   streamsql bench memory [FLAGS]        the memory of endless queries, which must not grow with the stream
@@ -57,6 +59,10 @@ func run(args []string, io streams) int {
 		return runFile(args[1:], io)
 	case "serve":
 		return serve(args[1:], io)
+	case "backup":
+		return backup(args[1:], io)
+	case "restore":
+		return restore(args[1:], io)
 	case "demo":
 		return demo(args[1:], io)
 	case "bench":

@@ -242,6 +242,60 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// TestBackup backs up a running server, and then the directory that it has left, and restores one.
+func TestBackup(t *testing.T) {
+	dir := t.TempDir()
+	data := filepath.Join(dir, "data")
+	if code, _, errs := command(t, "", "backup", filepath.Join(dir, "a"), "--data", data); code != exitError || !strings.Contains(errs, "could not open data directory") {
+		t.Errorf("of nothing: %d %q", code, errs)
+	}
+	if code, _, errs := command(t, "", "-c", "create table t as select generate_series(1, 10) as a", "--data", data); code != 0 {
+		t.Fatal(errs)
+	}
+	out, errs := newLockedBuffer(), newLockedBuffer()
+	done := make(chan int, 1)
+	go func() {
+		done <- run([]string{"serve", "--listen", "127.0.0.1:0", "--data", data}, streams{nil, out, errs})
+	}()
+	out.await(t, "everything is kept in")
+	line, _, _ := strings.Cut(out.String(), "\n")
+	addr := strings.TrimPrefix(line, "listening on ")
+	to := filepath.Join(dir, "it's a copy")
+	if code, out, errs := command(t, "", "backup", to, "--connect", addr); code != 0 || out != "backed up to "+to+"\n" {
+		t.Errorf("%d %q %q", code, out, errs)
+	}
+	if code, _, errs := command(t, "", "backup", "--connect", addr, to); code != exitError || !strings.Contains(errs, "is not empty") || !strings.Contains(errs, "HINT") {
+		t.Errorf("into a directory that is not empty: %d %q", code, errs)
+	}
+	if code, _, errs := command(t, "", "backup", to+"2", "--data", data); code != exitError || !strings.Contains(errs, "leave out --data") {
+		t.Errorf("beside the server: %d %q", code, errs)
+	}
+	interrupt(t)
+	if code := <-done; code != 0 {
+		t.Errorf("the server ended with %d: %s", code, errs)
+	}
+	if code, _, errs := command(t, "", "backup", to+"2", "--connect", addr); code != exitError || !strings.Contains(errs, "could not connect") {
+		t.Errorf("of no server: %d %q", code, errs)
+	}
+	if code, _, errs := command(t, "", "backup", to+"2", "--data", data); code != 0 {
+		t.Errorf("of the directory: %d %q", code, errs)
+	}
+	if code, _, errs := command(t, "", "restore", to+"2"); code != exitUsage || !strings.Contains(errs, "--data") {
+		t.Errorf("to nowhere: %d %q", code, errs)
+	}
+	if code, _, errs := command(t, "", "restore", to+"2", "--data", data); code != exitError || !strings.Contains(errs, "is not empty") {
+		t.Errorf("over a data directory: %d %q", code, errs)
+	}
+	if code, _, errs := command(t, "", "restore", to+"2", "--data", data+"2"); code != 0 {
+		t.Errorf("%d %q", code, errs)
+	}
+	for _, d := range []string{to, data + "2"} {
+		if code, out, errs := command(t, "", "-c", "select sum(a) from t", "--format", "csv", "--data", d); code != 0 || out != "sum\n55\n" {
+			t.Errorf("%s: %d %q %q", d, code, out, errs)
+		}
+	}
+}
+
 func TestDemo(t *testing.T) {
 	code, out, errs := command(t, "", "demo", "--for", "2500ms")
 	if code != 0 || errs != "" {

@@ -15,7 +15,7 @@ import (
 // serve is streamsql serve.
 func serve(args []string, io streams) int {
 	f := flags("serve", io, "serve [--listen ADDR] [--data DIR]")
-	listen := f.String("listen", "127.0.0.1:5433", "address and port to serve PostgreSQL clients on; port 0 takes a free one")
+	listen := f.String("listen", defaultAddress, "address and port to serve PostgreSQL clients on; port 0 takes a free one")
 	engine := resourceFlags(f)
 	connections := f.Int("max-connections", 100, "how many sessions there may be at once")
 	insecure := f.Bool("insecure", false, "listen on an address that other machines can reach, although there are no passwords yet")

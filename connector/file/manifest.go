@@ -17,6 +17,7 @@ const manifestName = ".manifest"
 type manifest struct {
 	Sink  string // SinkConfig.ID
 	Epoch uint64
+	After uint64   // the epoch that was prepared before it; 0: none, or not told
 	First int      // number of the first file
 	Files []string // the names that readers will see; until then a dot stands before them
 }

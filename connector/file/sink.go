@@ -196,6 +196,12 @@ func (k *sink) resume() error {
 		return pgerr.New(pgerr.DataCorrupted, "directory \"%s\" does not hold what sink %s has written", k.path, k.cfg.Name).WithDetail("%v", err).
 			WithHint("Bring the directory back, or DROP the sink and create it anew.")
 	}
+	if err == nil && m.Sink == k.cfg.ID && m.After > k.cfg.Prepared {
+		// What was prepared after the record was recorded, too: the data directory is an older one.
+		return pgerr.New(pgerr.ObjectNotInPrerequisiteState, "directory \"%s\" holds rows that sink %s has written since: they would be written again", k.path, k.cfg.Name).
+			WithDetail("The data directory, restored from a backup, knows of what was written until epoch %d; there are rows after epoch %d.", k.cfg.Prepared, m.After).
+			WithHint("Bring the directory back to what it was at the time of the backup, or DROP the sink and CREATE it with another path.")
+	}
 	if k.cfg.Prepared > 0 {
 		if m.Sink != k.cfg.ID || m.Epoch < k.cfg.Prepared {
 			return pgerr.New(pgerr.DataCorrupted, "directory \"%s\" does not hold what sink %s has written", k.path, k.cfg.Name).
@@ -341,7 +347,7 @@ func (k *sink) Prepare(epoch uint64) error {
 		}
 	}
 	crash.At(crash.SinkAfterFileSync)
-	m := manifest{Sink: k.cfg.ID, Epoch: epoch, First: k.number - len(k.complete), Files: k.complete}
+	m := manifest{Sink: k.cfg.ID, Epoch: epoch, After: max(k.prepared.Epoch, k.cfg.Prepared), First: k.number - len(k.complete), Files: k.complete}
 	if err := m.write(k.path); err != nil {
 		return err
 	}

@@ -206,6 +206,38 @@ func TestSinkRecovery(t *testing.T) {
 	}
 }
 
+// TestSinkOfBackup: a sink whose record is older than what it has written and committed since does not write it again.
+func TestSinkOfBackup(t *testing.T) {
+	dir := t.TempDir()
+	open := func(prepared uint64) (connector.Sink, error) {
+		return Connector{}.OpenSink(&connector.SinkConfig{Name: "k", ID: "7", Prepared: prepared, Columns: []vec.Field{{Name: "n", Type: types.Int8}}, Options: map[string]string{"path": dir}})
+	}
+	k, err := open(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, epoch := range []uint64{5, 6, 8} {
+		if err := k.Prepare(epoch); err != nil {
+			t.Fatal(err)
+		}
+		if epoch < 8 { // which is not recorded
+			if err := k.Commit(epoch); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	k.Close()
+	for _, prepared := range []uint64{0, 5} {
+		if _, err := open(prepared); pgerr.Code(err) != pgerr.ObjectNotInPrerequisiteState {
+			t.Errorf("a record of epoch %d: %v", prepared, err)
+		}
+	}
+	if k, err = open(6); err != nil {
+		t.Fatal(err)
+	}
+	k.Close()
+}
+
 func TestSinkOfAnother(t *testing.T) {
 	dir := t.TempDir()
 	cfg := func(id string, prepared uint64) *connector.SinkConfig {

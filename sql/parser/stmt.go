@@ -78,6 +78,7 @@ func init() {
 		"notify":     (*parser).listen,
 		"pause":      (*parser).pause,
 		"resume":     (*parser).pause,
+		"backup":     (*parser).backup,
 		"lock":       (*parser).noOp,
 		"analyze":    (*parser).noOp,
 		"analyse":    (*parser).noOp,

@@ -525,6 +525,13 @@ func (p *parser) pause() ast.Stmt {
 	return s
 }
 
+// backup reads BACKUP TO 'directory'.
+func (p *parser) backup() ast.Stmt {
+	p.next()
+	p.expect("to")
+	return &ast.Backup{Pos: p.pos(), Dir: p.stringLit()}
+}
+
 func (p *parser) noOp() ast.Stmt {
 	tag := strings.ToUpper(p.next().text)
 	switch tag {

@@ -463,6 +463,12 @@ type Pause struct {
 	Name          Name
 }
 
+// Backup is BACKUP TO 'directory'. Pos is that of the directory.
+type Backup struct {
+	Pos int
+	Dir string
+}
+
 // NoOp is a statement that is accepted and does nothing (LOCK, ANALYZE, VACUUM, CHECKPOINT, SECURITY LABEL ..). Tag is its command tag.
 type NoOp struct{ Tag string }
 
@@ -500,5 +506,6 @@ func (*Explain) stmt()        {}
 func (*Refresh) stmt()        {}
 func (*Grant) stmt()          {}
 func (*Listen) stmt()         {}
+func (*Backup) stmt()         {}
 func (*Pause) stmt()          {}
 func (*NoOp) stmt()           {}
