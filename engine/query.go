@@ -169,6 +169,12 @@ func (p *queryPortal) start(ctx context.Context) error {
 	}
 	if p.sub != nil {
 		snaps, epoch, p.now = p.sub.snaps, p.sub.epoch, p.sub.now
+		// The content that it would begin with is of a time that it is not to reach: whoever goes on from UP TO would get
+		// what changed in between twice.
+		if asOf == nil && p.upTo != nil && *p.upTo <= p.now {
+			return pgerr.New(pgerr.InvalidParameterValue, "UP TO lies in the past").
+				WithHint("A subscription without AS OF begins now, at %s: it can end later only.", timestamp(p.now)).At(p.q.UpTo.Pos)
+		}
 	}
 	p.epoch = epoch
 	p.feeds, err = p.e.newFeeds(ctx, p.graph, snaps, p.s.viewer(), p.fc.Env, p.q.Continuous, p.e.alloc, p.put, nil)
@@ -352,6 +358,9 @@ func (p *queryPortal) settle() error {
 func (p *queryPortal) moveOn() (bool, error) {
 	if p.sub == nil {
 		p.now = max(p.e.clock(), p.now+1)
+		if p.upTo != nil && p.now >= *p.upTo {
+			return false, p.end()
+		}
 		return true, nil
 	}
 	if p.stage == reading { // the content that the query starts from has the time of its snapshot

@@ -180,6 +180,7 @@ func TestSubscribeBounds(t *testing.T) {
 		{"SUBSCRIBE t AS OF now() UP TO now() - interval '1 hour'", "22023", "UP TO must be later"},
 		{"SUBSCRIBE t AS OF NULL", "22004", "must not be null"},
 		{"SUBSCRIBE t UP TO 'infinity'", "22023", "finite"},
+		{"SUBSCRIBE t UP TO now() - interval '1 ms'", "22023", "UP TO lies in the past"}, // its content is of now
 		{"SUBSCRIBE t AS OF 5", "42804", "must be type timestamp with time zone, not type integer"},
 		{"SUBSCRIBE (SELECT count(*) FROM p) AS OF now()", "0A000", "keeps no rows"},
 	} {

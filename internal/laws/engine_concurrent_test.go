@@ -154,6 +154,9 @@ func TestEngineLawsConcurrently(t *testing.T) {
 				until = q[0]
 			}
 			got, err := query(s, sql+" UP TO '"+until+"'", "")
+			if from == "" && pgerr.Code(err) == pgerr.InvalidParameterValue {
+				return nil // it began after its end: the machine was busy
+			}
 			if err != nil {
 				return fmt.Errorf("%s UP TO '%s': %w", sql, until, err)
 			}
