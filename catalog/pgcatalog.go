@@ -176,6 +176,13 @@ func fillClass(v *Viewer, add func(row)) error {
 				"relpersistence": persistence, "relkind": "i", "relnatts": len(x.Columns), "relispopulated": true, "relreplident": "n"})
 		}
 	}
+	for _, t := range v.Snapshot.Types() {
+		if t.Kind == 'c' {
+			ns, _ := v.Snapshot.SchemaOID(t.Schema)
+			add(row{"oid": t.ClassOID, "relname": t.Name, "relnamespace": ns, "reltype": t.OID, "relowner": OwnerOID, "relpersistence": "p", "relkind": "c",
+				"relnatts": len(t.Attrs), "relispopulated": true, "relreplident": "n"})
+		}
+	}
 	return nil
 }
 
@@ -221,6 +228,11 @@ func fillAttribute(v *Viewer, add func(row)) error {
 			x["atttypid"] = c.Domain
 		}
 		add(x)
+	}
+	for _, t := range v.Snapshot.Types() {
+		for i, a := range t.Attrs {
+			one(t.ClassOID, i+1, &Column{Name: a.Name, Type: a.Type, Domain: a.Domain}, false, "")
+		}
 	}
 	for _, r := range v.Snapshot.Relations() {
 		for i := range r.Columns {

@@ -40,7 +40,7 @@ func fillEnum(v *Viewer, add func(row)) error {
 	return nil
 }
 
-// fillUserTypes adds enums and domains, with their arrays, to pg_type.
+// fillUserTypes adds enums, domains and composite types, with their arrays, to pg_type.
 func fillUserTypes(v *Viewer, add func(row)) {
 	for _, t := range v.Snapshot.Types() {
 		ns, _ := v.Snapshot.SchemaOID(t.Schema)
@@ -48,6 +48,9 @@ func fillUserTypes(v *Viewer, add func(row)) {
 			"typarray": t.ArrayOID, "typtypmod": -1}
 		if in := types.InfoOf(types.Of(t.OID)); in != nil {
 			x["typlen"], x["typbyval"], x["typcategory"], x["typalign"], x["typstorage"] = int(in.Len), in.ByVal, string(in.Category), string(in.Align), storageOf(in)
+		}
+		if t.Kind == 'c' {
+			x["typrelid"] = t.ClassOID
 		}
 		if t.Kind == 'd' {
 			x["typbasetype"], x["typtypmod"], x["typnotnull"], x["typcollation"] = t.Base.OID, int(t.Base.Mod), t.NotNull, collationOf(t.Base)

@@ -9,11 +9,11 @@ import (
 	"streamsql/internal/types"
 )
 
-// Type is an enum or a domain that a user has made. It is immutable: ALTER TYPE makes a new one of the same OID.
+// Type is an enum, a domain or a composite type that a user has made. It is immutable: ALTER TYPE makes a new one of the same OID.
 type Type struct {
 	OID, ArrayOID uint32
 	Schema, Name  string
-	Kind          byte // e enum, d domain, as in pg_type.typtype
+	Kind          byte // e enum, d domain, c composite, as in pg_type.typtype
 	// Labels are of an enum, in their order.
 	Labels []EnumLabel `json:",omitempty"`
 	// Base, NotNull, Default and Checks are of a domain.
@@ -21,7 +21,17 @@ type Type struct {
 	NotNull bool          `json:",omitempty"`
 	Default string        `json:",omitempty"`
 	Checks  []*Constraint `json:",omitempty"`
-	Owner   string
+	// Attrs are the columns of a composite type, ClassOID its entry in pg_class.
+	Attrs    []TypeAttr `json:",omitempty"`
+	ClassOID uint32     `json:",omitempty"`
+	Owner    string
+}
+
+// TypeAttr is a column of a composite type; Type is the base type where it is of a domain.
+type TypeAttr struct {
+	Name   string
+	Type   types.T
+	Domain uint32 `json:",omitempty"`
 }
 
 // EnumLabel is a value of an enum.
@@ -33,7 +43,7 @@ type EnumLabel struct {
 
 // LastOID gives the highest OID that the type has taken.
 func (t *Type) LastOID() uint32 {
-	last := max(t.OID, t.ArrayOID)
+	last := max(t.OID, t.ArrayOID, t.ClassOID)
 	for _, l := range t.Labels {
 		last = max(last, l.OID)
 	}
@@ -95,6 +105,11 @@ func (t *Type) Register() {
 		for _, l := range t.Labels {
 			in.Enum.Labels = append(in.Enum.Labels, l.Label)
 			in.Enum.Orders = append(in.Enum.Orders, l.Order)
+		}
+	} else if t.Kind == 'c' {
+		in.Len, in.Category, in.ByVal, in.Align, in.Rec = -1, 'C', false, 'd', &types.Record{}
+		for _, a := range t.Attrs {
+			in.Rec.Names, in.Rec.Types = append(in.Rec.Names, a.Name), append(in.Rec.Types, a.Type)
 		}
 	} else if b := types.InfoOf(t.Base); b != nil {
 		in.Len, in.Category, in.ByVal, in.Align = b.Len, b.Category, b.ByVal, b.Align

@@ -71,6 +71,8 @@ func (s *Session) defineIn(ctx context.Context, p Parsed) (tag string, err error
 		return tag, s.createSequence(ctx, x)
 	case *ast.CreateEnum:
 		return tag, s.createEnum(x)
+	case *ast.CreateComposite:
+		return tag, s.createComposite(x)
 	case *ast.CreateDomain:
 		return tag, s.createDomain(x)
 	case *ast.Drop:

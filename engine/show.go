@@ -192,7 +192,7 @@ func statementName(s ast.Stmt) string {
 		return "CREATE FUNCTION"
 	case *ast.CreateSequence:
 		return "CREATE SEQUENCE"
-	case *ast.CreateEnum:
+	case *ast.CreateEnum, *ast.CreateComposite:
 		return "CREATE TYPE"
 	case *ast.CreateDomain:
 		return "CREATE DOMAIN"

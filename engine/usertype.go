@@ -70,6 +70,40 @@ func (s *Session) putType(t *catalog.Type) {
 	s.change(&ddl{ch: &catalogChange{PutTypes: []*catalog.Type{t}}})
 }
 
+// createComposite executes CREATE TYPE .. AS (..).
+func (s *Session) createComposite(x *ast.CreateComposite) error {
+	schema, name, err := s.qualify(x.Name)
+	if err != nil {
+		return err
+	}
+	if err := s.typeTaken(schema, name); err != nil {
+		return err
+	}
+	t := &catalog.Type{Schema: schema, Name: name, Kind: 'c', Owner: s.user}
+	for i, d := range x.Attrs {
+		if slices.ContainsFunc(x.Attrs[:i], func(e ast.ColumnDef) bool { return e.Name == d.Name }) {
+			return pgerr.New(pgerr.DuplicateColumn, "column \"%s\" specified more than once", d.Name)
+		}
+		a, err := s.typeAttr(d.Name, d.Type)
+		if err != nil {
+			return err
+		}
+		t.Attrs = append(t.Attrs, a)
+	}
+	t.OID = s.e.newTypeOIDs(3)
+	t.ArrayOID, t.ClassOID = t.OID+1, t.OID+2
+	s.putType(t)
+	return nil
+}
+
+func (s *Session) typeAttr(name string, tn ast.TypeName) (a catalog.TypeAttr, err error) {
+	a.Name = name
+	if a.Type, a.Domain, err = planner.ResolveColumnType(tn, s.catalog(), s.searchPath(s.catalog())); err == nil && a.Type.IsPseudo() {
+		err = pgerr.New(pgerr.InvalidTableDefinition, "column \"%s\" has pseudo-type %s", name, a.Type.Format()).At(tn.Pos)
+	}
+	return a, err
+}
+
 // createDomain executes CREATE DOMAIN.
 func (s *Session) createDomain(x *ast.CreateDomain) error {
 	schema, name, err := s.qualify(x.Name)

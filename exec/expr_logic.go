@@ -186,7 +186,7 @@ func (c *compiler) isNull(e *planner.IsNull) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if e.X.Type().OID == types.OIDRecord {
+	if t := e.X.Type(); t.OID == types.OIDRecord || t.IsComposite() {
 		return c.put(keyOf("isnullrec", types.Bool, []int{x}, e.Not), types.Bool, &isNullRecord{x, e.Not}, []int{x}, false, false), nil
 	}
 	return c.put(keyOf("isnull", types.Bool, []int{x}, e.Not), types.Bool, &isNullNode{x, e.Not}, []int{x}, true, false), nil

@@ -44,6 +44,9 @@ func derive(from, to types.T) *Cast {
 	case to.Is(types.Any) || to.Is(types.Void):
 		c.Binary = true
 		return c
+	case from.IsComposite() && to.Is(types.AnyRecord):
+		c.Binary = true
+		return c
 	case from.Is(types.Unknown):
 		c.Kernel = fromText(to)
 		return c
@@ -87,7 +90,7 @@ func permits(have, want CastContext) bool {
 // CanCoerce reports whether a value of type from becomes one of type to in a
 // context: Implicit in expressions, Assignment into columns, Explicit by CAST.
 func CanCoerce(from, to types.T, ctx CastContext) bool {
-	if from.OID == to.OID || isPoly(to) || to.Is(types.Any) {
+	if from.OID == to.OID || isPoly(to) || to.Is(types.Any) || from.Is(types.AnyRecord) && to.IsComposite() {
 		return true
 	}
 	c := FindCast(from, to)

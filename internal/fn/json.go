@@ -52,7 +52,7 @@ func AppendJSON(dst []byte, c *Ctx, t types.T, d types.Datum) []byte {
 		dst, _ = appendJSONArray(dst, c, e, a.Dims, a.Elems)
 		return dst
 	}
-	if t.Is(types.AnyRecord) {
+	if t.Is(types.AnyRecord) || t.IsComposite() {
 		return appendJSONRecord(dst, c, t, d.(string))
 	}
 	return types.AppendJSONString(dst, formatDatum(c, t, d))
@@ -92,14 +92,15 @@ func appendJSONRecord(dst []byte, c *Ctx, t types.T, rec string) []byte {
 		return append(dst, "null"...)
 	}
 	dst = append(dst, '{')
+	shape := t.Record()
 	for i, v := range vals {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		name := "f" + strconv.Itoa(i+1)
 		ft := ts[i]
-		if t.Rec != nil && i < len(t.Rec.Names) {
-			name, ft = t.Rec.Names[i], t.Rec.Types[i]
+		if shape != nil && i < len(shape.Names) {
+			name, ft = shape.Names[i], shape.Types[i]
 		}
 		dst = append(types.AppendJSONString(dst, name), ':')
 		dst = AppendJSON(dst, c, ft, v)
@@ -190,7 +191,7 @@ func buildObject(c *Ctx, ts []types.T, a []types.Datum, jsonb bool) (types.Datum
 
 // checkKeyType refuses what cannot be the key of a JSON object.
 func checkKeyType(t types.T) error {
-	if t.IsArray() || t.OID == types.OIDRecord || t.OID == types.OIDJSON || t.OID == types.OIDJSONB {
+	if t.IsArray() || t.OID == types.OIDRecord || t.IsComposite() || t.OID == types.OIDJSON || t.OID == types.OIDJSONB {
 		return pgerr.New(pgerr.InvalidParameterValue, "key value must be scalar, not array, composite, or json")
 	}
 	return nil

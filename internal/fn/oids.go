@@ -2,6 +2,9 @@ package fn
 
 // procOIDs holds the OIDs of PostgreSQL's catalogue by signature; what it lacks is ours.
 var procOIDs = map[string]uint32{
+	"json_populate_record anyelement,json,bool": 3960, "json_populate_recordset anyelement,json,bool": 3961, "json_to_record json": 3204,
+	"json_to_recordset json": 3205, "jsonb_populate_record anyelement,jsonb": 3209, "jsonb_populate_recordset anyelement,jsonb": 3475,
+	"jsonb_to_record jsonb": 3490, "jsonb_to_recordset jsonb": 3491,
 	"array_fill anyelement,_int4": 1193, "array_fill anyelement,_int4,_int4": 1286, "array_to_json anyarray,bool": 3154,
 	"bit_count bytea": 6163, "is_normalized text,text": 4351, "jsonb_set_lax jsonb,_text,jsonb,bool,text": 5054,
 	"jsonb_path_exists jsonb,jsonpath,jsonb,bool": 4005, "jsonb_path_exists_tz jsonb,jsonpath,jsonb,bool": 1177,

@@ -5,6 +5,7 @@ import (
 
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
+	"streamsql/internal/vec"
 )
 
 // Candidate is a signature that overload resolution chooses among.
@@ -380,7 +381,7 @@ func solvePoly(want, have []types.T, ret types.T) (args []types.T, result types.
 		switch {
 		case w.Is(types.Any) && have[i].Is(types.Unknown):
 			args[i] = types.Text
-		case w.Is(types.Any), w.Is(types.AnyRecord) && have[i].Is(types.AnyRecord):
+		case w.Is(types.Any), w.Is(types.AnyRecord) && (have[i].Is(types.AnyRecord) || have[i].IsComposite()):
 			args[i] = have[i]
 		case w.Is(types.Anyarray) && have[i].IsArray():
 			args[i] = have[i].Bare() // int2vector and oidvector stay what they are
@@ -402,6 +403,23 @@ func (f *Func) bindTypes(args []types.T, ret types.T) *Func {
 	if f.bind != nil {
 		g.Kernel = f.bind(args, ret)
 	}
+	return &g
+}
+
+// Returning gives f, called with arguments of these types, with a result type that the call says.
+func (f *Func) Returning(args []types.T, ret types.T) *Func {
+	g := *f
+	g.Args, g.Ret, g.Variadic, g.DefaultText = args, ret, false, nil
+	if f.bind != nil {
+		g.Kernel = f.bind(args, ret)
+	}
+	return &g
+}
+
+// WithColumns gives a set-returning function with columns that the call says.
+func (f *Func) WithColumns(cols []vec.Field) *Func {
+	g := *f
+	g.Cols = func([]types.T) []vec.Field { return cols }
 	return &g
 }
 

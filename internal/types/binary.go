@@ -160,6 +160,9 @@ func DecodeBinary(t T, b []byte) (Datum, error) {
 		}
 		return a.Encode(), nil
 	}
+	if t.IsComposite() {
+		return decodeComposite(t, b)
+	}
 	return nil, pgerr.New(pgerr.FeatureNotSupported, "cannot accept a value of type %s", t.Format())
 }
 
@@ -227,7 +230,7 @@ func AppendBinaryBytes(dst []byte, t T, b []byte) []byte {
 			return append(dst, 0)
 		}
 	}
-	if t.OID >= firstUserOID {
+	if t.IsEnum() {
 		b = enumLabel(t, b)
 	}
 	return append(dst, b...)

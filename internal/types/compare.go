@@ -97,6 +97,9 @@ func CompareBytes(t T, a, b []byte) int {
 	if t.IsArray() || t.OID == OIDAnyarray {
 		return compareArrays(t, a, b)
 	}
+	if t.IsComposite() {
+		return compareRecords(a, b)
+	}
 	return bytes.Compare(a, b)
 }
 
@@ -203,7 +206,7 @@ func NeedsKey(t T) bool {
 	if e, ok := t.Elem(); ok {
 		return NeedsKey(e)
 	}
-	return false
+	return t.IsComposite()
 }
 
 // KeyOrdered reports whether keys of t in tables (vec.AppendKey) compare as the values do. Those of other types are only told apart.
@@ -251,6 +254,9 @@ func AppendKeyFixed16(dst []byte, t T, x [16]byte) []byte {
 
 // AppendKeyBytes is AppendKey for types of KindString and KindBytes, on the in-memory bytes.
 func AppendKeyBytes(dst []byte, t T, b []byte) []byte {
+	if t.IsComposite() {
+		t = AnyRecord
+	}
 	switch t.OID {
 	case OIDNumeric:
 		return DecodeNumeric(b).TrimScale().Append(dst)

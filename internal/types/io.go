@@ -122,6 +122,9 @@ func ParseText(env *Env, t T, s string) (Datum, error) {
 	if e, ok := t.Elem(); ok {
 		return parseArray(env, t, e, s)
 	}
+	if t.IsComposite() {
+		return parseRecord(env, t, s)
+	}
 	return nil, pgerr.New(pgerr.FeatureNotSupported, "cannot accept a value of type %s", t.Format())
 }
 
@@ -272,6 +275,9 @@ func AppendTextBytes(dst []byte, env *Env, t T, b []byte) []byte {
 		return append(dst, b...)
 	case OIDInt2Vector, OIDOidVector:
 		return appendVectorText(dst, env, t, b)
+	}
+	if t.IsComposite() {
+		return appendRecordText(dst, env, b)
 	}
 	if t.OID >= firstUserOID && !t.IsArray() {
 		return append(dst, enumLabel(t, b)...)

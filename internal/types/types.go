@@ -176,7 +176,7 @@ func (t T) Kind() Kind {
 	case OIDBytea, OIDNumeric, OIDRecord, OIDBit, OIDVarbit, OIDInet, OIDTid, OIDInt2Vector, OIDOidVector:
 		return KindBytes
 	}
-	if t.IsArray() {
+	if t.IsArray() || t.IsComposite() {
 		return KindBytes
 	}
 	return KindString

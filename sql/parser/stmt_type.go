@@ -102,10 +102,14 @@ func (p *parser) sequenceOption(o *ast.SequenceOptions) bool {
 	return true
 }
 
-// createType parses CREATE TYPE: enums are there, other kinds are not.
+// createType parses CREATE TYPE: enums and composite types are there, other kinds are not.
 func (p *parser) createType(at ast.Pos) ast.Stmt {
 	p.expect("type")
 	name := p.name()
+	if p.is("as") && p.peek(1).isOp("(") {
+		p.next()
+		return p.createComposite(name)
+	}
 	if !p.accept("as", "enum") {
 		p.skipStatement()
 		return &ast.CreateOther{Kind: "type", Name: name, Pos: at}
@@ -120,6 +124,24 @@ func (p *parser) createType(at ast.Pos) ast.Stmt {
 	}
 	p.expectOp(")")
 	return e
+}
+
+func (p *parser) createComposite(name ast.Name) ast.Stmt {
+	c := &ast.CreateComposite{Name: name}
+	p.expectOp("(")
+	for !p.isOp(")") {
+		d := ast.ColumnDef{Name: p.colID()}
+		d.Type = p.typeName()
+		if p.accept("collate") {
+			p.name()
+		}
+		c.Attrs = append(c.Attrs, d)
+		if !p.acceptOp(",") {
+			break
+		}
+	}
+	p.expectOp(")")
+	return c
 }
 
 func (p *parser) createDomain() ast.Stmt {

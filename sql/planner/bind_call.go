@@ -150,7 +150,7 @@ func (b *binder) call(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 	}
 	if err != nil {
 		if len(args) == 1 && len(e.ArgNames) == 0 { // f(t) may be the column t.f
-			if rec := args[0].Type().Rec; rec != nil {
+			if rec := args[0].Type().Record(); rec != nil {
 				for i, n := range rec.Names {
 					if n == name {
 						return fieldOf(args[0], i), nil
@@ -271,11 +271,19 @@ func (b *binder) setCall(c *exprCtx, x *Call, name string) (Expr, error) {
 		}
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "set-returning functions are not allowed in %s", c.clause).At(x.Pos)
 	}
-	cols := x.Fn.Cols(exprTypes(x.Args))
-	var t types.T
-	if len(cols) == 1 {
+	cols, shape, err := b.setColumns(c, x)
+	if err != nil {
+		return nil, err
+	}
+	fnc, t := x.Fn, x.Typ
+	switch {
+	case shape != nil:
+		t.Rec = shape
+		fnc = fnc.WithColumns(cols)
+	case t.Record() != nil && len(cols) != 1: // the type of the argument
+	case len(cols) == 1:
 		t = cols[0].Type
-	} else {
+	default:
 		rec := &types.Record{}
 		for _, f := range cols {
 			rec.Names = append(rec.Names, f.Name)
@@ -284,7 +292,7 @@ func (b *binder) setCall(c *exprCtx, x *Call, name string) (Expr, error) {
 		t = types.T{OID: types.OIDRecord, Mod: -1, Rec: rec}
 	}
 	id := b.newCol(name, t)
-	c.sel.srfs = append(c.sel.srfs, boundSet{id, x.Fn, x.Args})
+	c.sel.srfs = append(c.sel.srfs, boundSet{id, fnc, x.Args})
 	return b.colAt(id, x.Pos), nil
 }
 

@@ -180,7 +180,7 @@ func (b *binder) field(c *exprCtx, e *ast.Field) (Expr, error) {
 	if e.Name == "*" {
 		return nil, pgerr.New(pgerr.SyntaxError, "row expansion via \"*\" is not supported here").At(e.Pos)
 	}
-	rec := x.Type().Rec
+	rec := x.Type().Record()
 	if rec == nil {
 		return nil, pgerr.New(pgerr.WrongObjectType, "column notation .%s applied to type %s, which is not a composite type", e.Name, x.Type().Bare().Format()).At(e.Pos)
 	}
@@ -196,5 +196,5 @@ func fieldOf(x Expr, i int) Expr {
 	if r, ok := x.(*Row); ok {
 		return r.Elems[i]
 	}
-	return &Field{x, i, x.Type().Rec.Types[i]}
+	return &Field{x, i, x.Type().Record().Types[i]}
 }

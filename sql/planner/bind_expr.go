@@ -20,7 +20,8 @@ type exprCtx struct {
 	aggs, overs, srfs bool
 	inAgg, inOver     bool
 	noSubqueries      bool
-	columnsForbidden  string // message of the clause that may not refer to columns
+	columnsForbidden  string        // message of the clause that may not refer to columns
+	shape             *types.Record // the column definition list of a function in FROM
 }
 
 func (b *binder) col(id int) *Column { return b.colAt(id, 0) }

@@ -490,17 +490,23 @@ func (b *binder) funcRef(f *ast.FuncRef, lat *scope) (lrel, *scope, error) {
 	}
 	sel := &selectState{}
 	c := &exprCtx{s: lat, clause: "FROM", sel: sel, srfs: true}
-	if len(f.Alias.ColDefs) > 0 {
-		return nil, nil, notSupported("a column definition list for a function", f.Pos)
+	shape, err := b.columnDefinitions(f.Alias.ColDefs)
+	if err != nil {
+		return nil, nil, err
 	}
+	c.shape = shape
 	var calls []Expr
 	for _, fc := range f.Calls {
 		x, err := b.expr(c, fc)
 		if err != nil {
 			return nil, nil, err
 		}
+		if x, err = b.shaped(x, shape, f); err != nil {
+			return nil, nil, err
+		}
 		calls = append(calls, x)
 	}
+	c.shape = nil
 	single := len(f.Calls) == 1
 	add := func(name string, id int) { t.cols = append(t.cols, scopeCol{name, id, t}) }
 	if single && len(sel.srfs) == 1 {
@@ -545,7 +551,7 @@ func (b *binder) funcRef(f *ast.FuncRef, lat *scope) (lrel, *scope, error) {
 		if single && f.Alias.Name != "" {
 			name = f.Alias.Name
 		}
-		if rec := x.Type().Rec; rec != nil {
+		if rec := x.Type().Record(); rec != nil {
 			for j, n := range rec.Names {
 				id := b.newCol(n, rec.Types[j])
 				p.items = append(p.items, projItem{id, fieldOf(x, j)})

@@ -65,7 +65,7 @@ func (a *funcArgs) named(parts []string, pos int) (Expr, error) {
 			return nil, err
 		}
 		j := -1
-		if rec := x.Type().Rec; rec != nil {
+		if rec := x.Type().Record(); rec != nil {
 			j = slices.Index(rec.Names, name)
 		}
 		if j < 0 {

@@ -223,7 +223,7 @@ func (b *binder) targets(s *ast.Select, sc *scope, sel *selectState) ([]target, 
 			if err != nil {
 				return nil, err
 			}
-			rec := x.Type().Rec
+			rec := x.Type().Record()
 			if rec == nil {
 				return nil, pgerr.New(pgerr.WrongObjectType, "type %s is not composite", x.Type().Bare().Format()).At(f.Pos)
 			}

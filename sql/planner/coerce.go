@@ -176,6 +176,12 @@ func (b *binder) coerce(e Expr, to types.T, ctx fn.CastContext, pos int) (out Ex
 		}
 		return &Cast{e, to, fn.FindCast(from, to), explicit, pos}, true, nil
 	}
+	if from.OID == types.OIDRecord && to.IsComposite() {
+		return b.rowTo(e, to, ctx, pos)
+	}
+	if from.IsComposite() && to.OID == types.OIDRecord {
+		return e, true, nil // the type says what the fields are
+	}
 	if !fn.CanCoerce(from, to, ctx) {
 		return nil, false, nil
 	}
@@ -187,6 +193,23 @@ func (b *binder) coerce(e Expr, to types.T, ctx fn.CastContext, pos int) (out Ex
 		return nil, false, nil
 	}
 	return &Cast{e, to, c, explicit, pos}, true, nil
+}
+
+// rowTo converts a row to a composite type, field by field.
+func (b *binder) rowTo(e Expr, to types.T, ctx fn.CastContext, pos int) (Expr, bool, error) {
+	have, want := e.Type().Record(), to.Record()
+	if have == nil || len(have.Types) != len(want.Types) {
+		return nil, false, nil
+	}
+	r := &Row{Typ: to}
+	for i, t := range want.Types {
+		x, ok, err := b.coerce(fieldOf(e, i), t, ctx, pos)
+		if err != nil || !ok {
+			return nil, false, err
+		}
+		r.Elems = append(r.Elems, x)
+	}
+	return r, true, nil
 }
 
 func (b *binder) readLiteral(x *Const, to types.T, explicit bool, pos int) (Expr, bool, error) {

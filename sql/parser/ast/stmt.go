@@ -176,6 +176,12 @@ type CreateEnum struct {
 	Labels []string
 }
 
+// CreateComposite is CREATE TYPE .. AS (..).
+type CreateComposite struct {
+	Name  Name
+	Attrs []ColumnDef
+}
+
 // CreateDomain is CREATE DOMAIN.
 type CreateDomain struct {
 	Name        Name
@@ -472,40 +478,41 @@ type Backup struct {
 // NoOp is a statement that is accepted and does nothing (LOCK, ANALYZE, VACUUM, CHECKPOINT, SECURITY LABEL ..). Tag is its command tag.
 type NoOp struct{ Tag string }
 
-func (*CreateTable) stmt()    {}
-func (*CreateView) stmt()     {}
-func (*CreateSink) stmt()     {}
-func (*CreateSchema) stmt()   {}
-func (*CreateIndex) stmt()    {}
-func (*CreateFunction) stmt() {}
-func (*CreateOther) stmt()    {}
-func (*CreateSequence) stmt() {}
-func (*CreateEnum) stmt()     {}
-func (*CreateDomain) stmt()   {}
-func (*Merge) stmt()          {}
-func (*Drop) stmt()           {}
-func (*Alter) stmt()          {}
-func (*Comment) stmt()        {}
-func (*Insert) stmt()         {}
-func (*Update) stmt()         {}
-func (*Delete) stmt()         {}
-func (*Truncate) stmt()       {}
-func (*Copy) stmt()           {}
-func (*Subscribe) stmt()      {}
-func (*Declare) stmt()        {}
-func (*Fetch) stmt()          {}
-func (*CloseCursor) stmt()    {}
-func (*Prepare) stmt()        {}
-func (*Execute) stmt()        {}
-func (*Deallocate) stmt()     {}
-func (*Transaction) stmt()    {}
-func (*Set) stmt()            {}
-func (*Show) stmt()           {}
-func (*Discard) stmt()        {}
-func (*Explain) stmt()        {}
-func (*Refresh) stmt()        {}
-func (*Grant) stmt()          {}
-func (*Listen) stmt()         {}
-func (*Backup) stmt()         {}
-func (*Pause) stmt()          {}
-func (*NoOp) stmt()           {}
+func (*CreateTable) stmt()     {}
+func (*CreateView) stmt()      {}
+func (*CreateSink) stmt()      {}
+func (*CreateSchema) stmt()    {}
+func (*CreateIndex) stmt()     {}
+func (*CreateFunction) stmt()  {}
+func (*CreateOther) stmt()     {}
+func (*CreateSequence) stmt()  {}
+func (*CreateEnum) stmt()      {}
+func (*CreateDomain) stmt()    {}
+func (*Merge) stmt()           {}
+func (*Drop) stmt()            {}
+func (*Alter) stmt()           {}
+func (*Comment) stmt()         {}
+func (*Insert) stmt()          {}
+func (*Update) stmt()          {}
+func (*Delete) stmt()          {}
+func (*Truncate) stmt()        {}
+func (*Copy) stmt()            {}
+func (*Subscribe) stmt()       {}
+func (*Declare) stmt()         {}
+func (*Fetch) stmt()           {}
+func (*CloseCursor) stmt()     {}
+func (*Prepare) stmt()         {}
+func (*Execute) stmt()         {}
+func (*Deallocate) stmt()      {}
+func (*Transaction) stmt()     {}
+func (*Set) stmt()             {}
+func (*Show) stmt()            {}
+func (*Discard) stmt()         {}
+func (*Explain) stmt()         {}
+func (*Refresh) stmt()         {}
+func (*Grant) stmt()           {}
+func (*Listen) stmt()          {}
+func (*Backup) stmt()          {}
+func (*Pause) stmt()           {}
+func (*NoOp) stmt()            {}
+func (*CreateComposite) stmt() {}
