@@ -10,7 +10,7 @@ import (
 
 // KeyRange is a part of a table in the order of its key (of a bag: of all columns): rows whose key begins with the values of Prefix,
 // and whose next column is between From and To. A bound that is nil is none; with one of them, rows with NULL in that column
-// are not meant. Bounds are included, and may only be given for a type of which types.KeyOrdered holds.
+// are not meant; of a table without a key others may be given, too. Bounds are included, and may only be given for a type of which types.KeyOrdered holds.
 type KeyRange struct {
 	Prefix   []types.Datum
 	From, To types.Datum
@@ -32,9 +32,16 @@ func endOf(prefix string) string {
 
 func prefixSpan(prefix string) span { return span{from: prefix, to: endOf(prefix)} }
 
-// span encodes a range; ok is false where it has no rows.
+// span encodes a range; ok is false where it has no rows. In a bag, whose long keys are shortened, there may be others in it.
 func (s *TableSnapshot) span(r KeyRange) (x span, ok bool) {
 	prefix := s.encodeKey(r.Prefix)
+	cut := func(k string) string { return k }
+	if s.key == nil {
+		cut = func(k string) string { return k[:min(len(k), vec.KeyStart)] }
+		if len(prefix) >= vec.KeyStart {
+			return prefixSpan(cut(prefix)), true
+		}
+	}
 	if r.From == nil && r.To == nil {
 		x = prefixSpan(prefix)
 		x.point = s.key != nil && len(r.Prefix) == len(s.key)
@@ -43,10 +50,10 @@ func (s *TableSnapshot) span(r KeyRange) (x span, ok bool) {
 	with := func(d types.Datum) string { return s.encodeKey(append(slices.Clone(r.Prefix), d)) }
 	x.from = prefix
 	if r.From != nil {
-		x.from = with(r.From)
+		x.from = cut(with(r.From))
 	}
 	if r.To != nil {
-		x.to = endOf(with(r.To))
+		x.to = endOf(cut(with(r.To)))
 	} else {
 		x.to = prefix + string([]byte{vec.NullKey})
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"streamsql/internal/pgerr"
@@ -25,7 +26,8 @@ const FormatVersion = 2
 
 // The names in a data directory.
 const (
-	formatName = "FORMAT" // one line: what this is, and the version
+	formatName = "FORMAT" // one line: what this is, and the version; made when all else is there
+	newName    = "NEW"    // as long as the directory is being made: nothing in it counts
 	storeName  = "store"  // the database
 	blobsName  = "blobs"
 	lockName   = "lock"
@@ -87,6 +89,7 @@ type Store struct {
 	lock  io.Closer
 	cache *pebble.Cache
 	temp  bool
+	fresh bool // it is being made
 
 	// open is held shared by everything that uses db, and exclusively to close it.
 	open    sync.RWMutex
@@ -128,11 +131,24 @@ func OpenStore(dir string, o StoreOptions) (*Store, error) {
 		s.Close()
 		return nil, err
 	}
-	if err := s.openDB(&o); err != nil {
+	err := s.openDB(&o)
+	if err == nil && s.fresh {
+		if err = writeFormat(s.fs, s.dir); err == nil {
+			err = s.removeNew()
+		}
+	}
+	if err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+func (s *Store) removeNew() error {
+	if err := s.fs.Remove(s.path(newName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return ioError("remove file", s.path(newName), err)
+	}
+	return nil
 }
 
 // openDir locks the directory and checks its format.
@@ -161,8 +177,15 @@ func (s *Store) openDir() error {
 		}
 	}
 	err = s.checkFormat()
+	if err == nil {
+		return s.removeNew()
+	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return err
+	}
+	s.fresh = true
+	if _, err := s.fs.Stat(s.path(newName)); err == nil { // whoever was making it did not come to an end
+		return s.clear()
 	}
 	names, err := s.fs.List(s.path(storeName))
 	if err != nil {
@@ -174,7 +197,30 @@ func (s *Store) openDir() error {
 				WithHint("Restore the data directory from a backup.")
 		}
 	}
-	return writeFormat(s.fs, s.dir)
+	f, err := s.fs.Create(s.path(newName), vfs.WriteCategoryUnspecified)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return ioError("create file", s.path(newName), err)
+	}
+	if err := syncDir(s.fs, s.dir); err != nil {
+		return err
+	}
+	return syncDir(s.fs, s.fs.PathDir(s.dir))
+}
+
+// clear makes the directories of a store that was not finished anew.
+func (s *Store) clear() error {
+	for _, d := range []string{s.path(storeName), s.path(blobsName)} {
+		if err := s.fs.RemoveAll(d); err != nil {
+			return ioError("remove directory", d, err)
+		}
+		if err := s.fs.MkdirAll(d, 0o700); err != nil {
+			return ioError("create directory", d, err)
+		}
+	}
+	return nil
 }
 
 // writeFormat makes the file that tells the format version, and makes the entries of the directory durable.
@@ -252,6 +298,10 @@ func (s *Store) openDB(o *StoreOptions) error {
 	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		if i < len(opts.Levels)-1 {
+			// What was written lately is rewritten soon. To compress it was a tenth of the work of a busy view.
+			opts.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
+		}
 	}
 	l := pebble.MakeLoggingEventListener(opts.Logger)
 	l.BackgroundError = func(err error) { s.log.Warn("store", "error", err) }

@@ -1,9 +1,12 @@
 package state
 
 import (
+	"bytes"
+	"slices"
 	"unsafe"
 
 	"github.com/tidwall/btree"
+	"github.com/zeebo/xxh3"
 
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
@@ -33,6 +36,7 @@ type Table struct {
 	views []vec.Vec
 	cols  []vec.Vec
 	buf   []byte
+	whole []byte // the key that keyOf has shortened; empty: it has not
 	enc   []byte
 	undo  []tableRow // of the batch under way: entries of the tree as they were, with absent for those that were not there
 }
@@ -104,7 +108,13 @@ func (t *Table) Schema() *vec.Schema { return t.schema }
 // Key gives the columns of the key, nil for a bag.
 func (t *Table) Key() []int { return t.key }
 
-// keyOf encodes the key of row i of cols, all the table's columns, into t.buf.
+// hashKey is another one in tests, whose rows meet.
+var hashKey = func(b []byte) [16]byte { return xxh3.Hash128(b).Bytes() }
+
+// keyOf encodes the key of row i of cols, all the table's columns, into t.buf. In a table without a key that is all of the row, or where it is long (see vec.LongKey)
+// its beginning, for the order, and a hash; t.whole is the whole then. Should two rows have one such key, which the rows themselves tell, the second goes by
+// the whole. canonical is the length
+// of the key without the bytes of t.exact.
 func (t *Table) keyOf(cols []vec.Vec, i int) (key []byte, canonical int) {
 	k := cols
 	if t.key != nil {
@@ -115,6 +125,12 @@ func (t *Table) keyOf(cols []vec.Vec, i int) (key []byte, canonical int) {
 		t.cols = k
 	}
 	t.buf = vec.AppendKey(t.buf[:0], k, t.types, i)
+	t.whole = t.whole[:0]
+	if t.key == nil && len(t.buf) > vec.LongKey {
+		t.whole = append(t.whole, t.buf...)
+		h := hashKey(t.buf)
+		t.buf = append(t.buf[:vec.KeyStart], h[:]...)
+	}
 	canonical = len(t.buf)
 	for _, c := range t.exact {
 		if !cols[c].IsNull(i) {
@@ -122,6 +138,23 @@ func (t *Table) keyOf(cols []vec.Vec, i int) (key []byte, canonical int) {
 		}
 	}
 	return t.buf, canonical
+}
+
+// wholeKey gives, after keyOf has shortened the key of row i, the whole.
+func (t *Table) wholeKey(cols []vec.Vec, i int) []byte {
+	key := slices.Clone(t.whole)
+	for _, c := range t.exact {
+		if !cols[c].IsNull(i) {
+			key = vec.AppendRow(key, cols[c:c+1], i)
+		}
+	}
+	return key
+}
+
+// isRow tells whether row i of the views is the row of r.
+func (t *Table) isRow(r *tableRow, i int) bool {
+	t.enc = vec.AppendRow(t.enc[:0], t.views, i)
+	return string(t.enc) == r.row
 }
 
 func tempString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
@@ -198,19 +231,21 @@ func (t *Table) set(r, old tableRow) {
 // insert adds row i of the views; false if its key is taken.
 func (t *Table) insert(i int) (bool, error) {
 	key, _ := t.keyOf(t.views, i)
-	old, known := t.rows.Get(tableRow{key: tempString(key)})
-	there, mark := known && old.times() > 0, old.n&shadows
-	below := tableRow{n: absent} // the entry of the tree
-	if known {
-		below = old
-	} else if t.base != nil {
-		var err error
-		if old, there, err = t.base.get(tempString(key)); err != nil {
+	old, there, known, err := t.find(tempString(key))
+	if err != nil {
+		return false, err
+	}
+	if there && len(t.whole) > 0 && !t.isRow(&old, i) {
+		key = t.wholeKey(t.views, i)
+		if old, there, known, err = t.find(tempString(key)); err != nil {
 			return false, err
 		}
-		if there {
-			mark = shadows
-		}
+	}
+	below, mark := tableRow{n: absent}, int64(0) // the entry of the tree
+	if known {
+		below, mark = old, old.n&shadows
+	} else if there {
+		mark = shadows
 	}
 	if there {
 		if t.key != nil {
@@ -242,16 +277,25 @@ func (t *Table) remove(i int) error {
 	if err != nil {
 		return err
 	}
+	if long := len(t.whole) > 0; long && (!there || !t.isRow(&old, i)) {
+		if old, there, known, err = t.find(string(t.wholeKey(t.views, i))); err != nil {
+			return err
+		}
+	}
 	if !there && len(t.exact) > 0 {
 		// An equal row in another representation stands for it.
-		if old, there, known, err = t.firstWith(string(key[:canonical])); err != nil {
+		if old, there, known, err = t.firstWith(string(key[:canonical]), t.whole); err != nil {
 			return err
+		}
+		if !there && len(t.whole) > 0 {
+			if old, there, known, err = t.firstWith(string(t.whole), nil); err != nil {
+				return err
+			}
 		}
 	}
 	if there && t.key != nil {
 		// The row must be the one that was read: a change that another transaction has overtaken is a conflict.
-		t.enc = vec.AppendRow(t.enc[:0], t.views, i)
-		there = string(t.enc) == old.row
+		there = t.isRow(&old, i)
 	}
 	if !there {
 		what := "relation"
@@ -293,17 +337,26 @@ func (t *Table) find(key string) (r tableRow, there, known bool, err error) {
 	return r, there, false, err
 }
 
-// firstWith gives the first row whose key begins with prefix, like find.
-func (t *Table) firstWith(prefix string) (r tableRow, there, known bool, err error) {
+// firstWith gives the first row whose key begins with prefix, like find, and if whole is not empty is whole before it is shortened.
+func (t *Table) firstWith(prefix string, whole []byte) (r tableRow, there, known bool, err error) {
 	m := merge{tree: t.rows.Iter(), base: t.base, span: prefixSpan(prefix), fetch: 1}
-	if there, err = m.next(); !there {
-		return r, false, false, err
+	for {
+		if there, err = m.next(); !there {
+			return r, false, false, err
+		}
+		r = m.row
+		if len(whole) > 0 {
+			b := vec.NewBuilder(nil, t.schema)
+			vec.DecodeRow(unsafe.Slice(unsafe.StringData(r.row), len(r.row)), nil, b)
+			if !bytes.Equal(vec.AppendKey(nil, b.Cols, t.types, 0), whole) {
+				continue
+			}
+		}
+		if m.fromBase {
+			r.n |= shadows
+		}
+		return r, true, !m.fromBase, nil
 	}
-	r = m.row
-	if m.fromBase {
-		r.n |= shadows
-	}
-	return r, true, !m.fromBase, nil
 }
 
 // Get gives the row of a key, in the order of the key's columns.
@@ -325,7 +378,7 @@ func (t *Table) Clone() *Table {
 	t.log.seal()
 	c := *t
 	c.rows = t.rows.Copy()
-	c.views, c.cols, c.buf, c.enc, c.undo = nil, nil, nil, nil, nil
+	c.views, c.cols, c.buf, c.whole, c.enc, c.undo = nil, nil, nil, nil, nil, nil
 	return &c
 }
 

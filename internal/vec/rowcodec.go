@@ -183,6 +183,36 @@ func appendField(v *Vec, row []byte, c int) {
 // NullKey is the byte of NULL in a key, greater than that of a value.
 const NullKey = 2
 
+// Where all of a row is its key (state.Table), keys longer than LongKey have only their first KeyStart bytes, and a hash of 16.
+const (
+	LongKey  = 64
+	KeyStart = LongKey - 16
+)
+
+// WholeKeys reports whether no key of columns of such types is longer than LongKey.
+func WholeKeys(ts []types.T) bool {
+	n := 0
+	for _, t := range ts {
+		w := 0
+		switch t.Kind() {
+		case types.KindBool:
+			w = 1
+		case types.KindInt16:
+			w = 2
+		case types.KindInt32:
+			w = 4
+		case types.KindInt64, types.KindFloat32, types.KindFloat64:
+			w = 8
+		case types.KindFixed16:
+			w = 32 // at most, with what tells types apart
+		default:
+			return false
+		}
+		n += 1 + w
+	}
+	return n <= LongKey
+}
+
 // AppendKey appends row i of cols, of types ts, such that equal keys are equal bytes and, but for the types above,
 // keys compare as their bytes do. A key of fewer columns is a prefix of the keys that begin with it.
 func AppendKey(dst []byte, cols []Vec, ts []types.T, i int) []byte {

@@ -7,6 +7,7 @@ import (
 
 	"streamsql/catalog"
 	"streamsql/internal/types"
+	"streamsql/internal/vec"
 )
 
 // KeyCond is a condition on a column of the key of a stored relation, which leads a scan to the rows that may meet it. A scan may
@@ -279,6 +280,13 @@ func (p *builder) countOnly(in Node, keys []int, aggs []AggCall) Node {
 	return p.scan(s.Rel, []int{})
 }
 
+func typesOf(rel *catalog.Relation) (ts []types.T) {
+	for _, c := range rel.Columns {
+		ts = append(ts, c.Type)
+	}
+	return ts
+}
+
 // presorted reports whether the rows of a snapshot come from the store in the order of keys, those that are equal there by the
 // whole row: then a LIMIT has what it wants after the first ones.
 func (p *builder) presorted(t *TopN) bool {
@@ -311,7 +319,7 @@ func (p *builder) presorted(t *TopN) bool {
 		order = append(order, pos(i))
 	}
 	key := storedKey(s.Rel)
-	if key == nil {
+	if key == nil || s.Rel.PrimaryKey == nil && !vec.WholeKeys(typesOf(s.Rel)) {
 		return false
 	}
 	seen := map[int]bool{}
