@@ -304,9 +304,42 @@ func (c *coordinator) drain() {
 	}
 }
 
-// addJob puts a job that has caught up to the current state into the schedule, after the jobs it reads from.
-// The caller holds c.step.
-func (c *coordinator) addJob(j *job) { c.jobs = append(c.jobs, j) }
+// addJob puts a job that has caught up to the current state into the schedule: after the jobs it reads from and, as it may be one that
+// comes back, before those that read from it, which would not see what it gives in a step otherwise. The caller holds c.step.
+func (c *coordinator) addJob(j *job) {
+	jobs := append(c.jobs, j)
+	by := make(map[uint32]*job, len(jobs))
+	for _, k := range jobs {
+		by[k.rel.rel.OID] = k
+	}
+	c.jobs = make([]*job, 0, len(jobs))
+	seen := map[uint32]bool{}
+	var add func(oid uint32)
+	add = func(oid uint32) {
+		if seen[oid] {
+			return
+		}
+		seen[oid] = true
+		if rel := c.e.Catalog().ByOID(oid); rel != nil {
+			for _, in := range rel.Depends { // a view that is none of a job may lie between two jobs
+				add(in)
+			}
+		}
+		k := by[oid]
+		if k == nil {
+			return
+		}
+		if k.graph != nil {
+			for _, in := range scannedOIDs(k.graph) {
+				add(in)
+			}
+		}
+		c.jobs = append(c.jobs, k)
+	}
+	for _, k := range jobs {
+		add(k.rel.rel.OID)
+	}
+}
 
 // dropJob takes the job of a relation out of the schedule and frees it.
 func (c *coordinator) dropJob(oid uint32) {
