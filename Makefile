@@ -4,7 +4,7 @@ GO ?= go
 export CGO_ENABLED = 0
 RACE = CGO_ENABLED=1 $(GO) test -race -tags pebblegozstd
 
-.PHONY: build test test-race soak lint bench bench-memory bench-spill soak-crash deps fmt regress
+.PHONY: build test test-race soak lint bench bench-memory bench-spill bench-recovery soak-crash deps fmt regress
 
 build:
 	$(GO) build -ldflags="-s -w" -o bin/streamsql ./cmd/streamsql
@@ -49,3 +49,7 @@ soak-crash:
 # bench-spill runs queries whose state is far larger than 512 MB within that, and fails if a result is wrong or a process larger than 700 MB.
 bench-spill:
 	$(GO) run ./cmd/streamsql bench spill
+
+# bench-recovery fills data directories of up to 5 GB, kills the server with kill -9, and fails if the first query after the start is answered too late.
+bench-recovery:
+	$(GO) run ./cmd/streamsql bench recovery

@@ -227,6 +227,7 @@ func (s *Session) replaceRows(ctx context.Context, rel, next *catalog.Relation, 
 	if err := fillIndexes(next, work, indexes, s.e.alloc); err != nil {
 		return err
 	}
+	s.e.trackIndexes(indexes)
 	if w.from != nil && !tt.made {
 		tt.layouts = append(slices.Clip(tt.layouts), layoutChange{at: len(tt.changes), from: w.from, rel: next})
 	}

@@ -40,6 +40,7 @@ type tableWrite struct {
 	oid     uint32
 	changes []*vec.Batch // owned by the commit
 	after   *state.TableSnapshot
+	indexes []indexContent // at after
 	// made is a table that comes into being with the commit.
 	made *relation
 }
@@ -255,7 +256,7 @@ func (c *coordinator) publish(k *commit, deltas map[uint32][]*vec.Batch, now vec
 	if k != nil {
 		for _, w := range k.writes {
 			if r := e.relations[w.oid]; r != nil && w.after != nil {
-				r.published = w.after
+				r.published, r.publishedIndexes = w.after, w.indexes
 			}
 		}
 		if k.ddl != nil {

@@ -192,7 +192,9 @@ func (e *Engine) register(rel *catalog.Relation) *relation {
 	if rel.Kind != catalog.Table && rel.Kind != catalog.MatView {
 		return nil
 	}
-	return newRelation(rel)
+	r := newRelation(rel)
+	e.trackIndexes(r.indexes)
+	return r
 }
 
 // registerParts gives OIDs, and the primary key a name, to what of a relation has none. The caller holds e.write.

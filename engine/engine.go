@@ -114,9 +114,10 @@ type relation struct {
 	indexes []*tableIndex // of a table: they go with table
 	version uint64        // of a table: changes with every commit, under Engine.write
 	// published is what readers see, under Engine.cut.
-	published *state.TableSnapshot
-	born      vec.Time // when it was made, or the engine was opened
-	rowErrors atomic.Int64
+	published        *state.TableSnapshot
+	publishedIndexes []indexContent
+	born             vec.Time // when it was made, or the engine was opened
+	rowErrors        atomic.Int64
 }
 
 // Open starts an engine.

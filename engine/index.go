@@ -13,8 +13,9 @@ import (
 )
 
 // tableIndex finds the rows of a table by other columns than its primary key: the keys of UNIQUE constraints and the
-// columns of foreign keys. It is kept with the table and made anew from its rows at a start.
+// columns of foreign keys. It is kept with the table, in memory and in the store.
 type tableIndex struct {
+	oid    uint32 // of the index, or of the foreign key
 	name   string
 	unique bool
 	key    []int // columns of the table
@@ -34,19 +35,19 @@ func newIndexes(rel *catalog.Relation) []*tableIndex {
 	}
 	for _, x := range rel.AllIndexes() {
 		if x.Unique && !x.Primary && x.Where == "" && !slices.Contains(x.Columns, -1) {
-			out = append(out, newIndex(rel, x.Name, x.Columns, true, x.Constraint))
+			out = append(out, newIndex(rel, x.OID, x.Name, x.Columns, true, x.Constraint))
 		}
 	}
 	for _, c := range rel.Constraints {
 		if c.Kind == catalog.ForeignConstraint {
-			out = append(out, newIndex(rel, c.Name, rel.ColumnsByNum(c.Columns), false, c))
+			out = append(out, newIndex(rel, c.OID, c.Name, rel.ColumnsByNum(c.Columns), false, c))
 		}
 	}
 	return out
 }
 
-func newIndex(rel *catalog.Relation, name string, key []int, unique bool, c *catalog.Constraint) *tableIndex {
-	x := &tableIndex{name: name, unique: unique, key: key, cols: slices.Clone(key), schema: &vec.Schema{}, constraint: c}
+func newIndex(rel *catalog.Relation, oid uint32, name string, key []int, unique bool, c *catalog.Constraint) *tableIndex {
+	x := &tableIndex{oid: oid, name: name, unique: unique, key: key, cols: slices.Clone(key), schema: &vec.Schema{}, constraint: c}
 	rest := rel.PrimaryKey
 	if rest == nil {
 		for i := range rel.Columns {
@@ -61,15 +62,19 @@ func newIndex(rel *catalog.Relation, name string, key []int, unique bool, c *cat
 	for _, i := range x.cols {
 		x.schema.Fields = append(x.schema.Fields, vec.Field{Name: rel.Columns[i].Name, Type: rel.Columns[i].Type})
 	}
-	var first []int
-	if unique {
-		for i := range key {
-			first = append(first, i)
-		}
-	}
-	x.rows = state.NewTable(x.schema, first)
+	x.rows = state.NewTable(x.schema, x.first())
 	x.rows.SetName(name)
 	return x
+}
+
+// first gives the key of the index's own rows.
+func (x *tableIndex) first() (key []int) {
+	if x.unique {
+		for i := range x.key {
+			key = append(key, i)
+		}
+	}
+	return key
 }
 
 // indexPool is where the few rows that an index leaves some out of are copied.
@@ -138,12 +143,6 @@ func (x *tableIndex) fullRow(t *state.Table, rel *catalog.Relation, row []types.
 		out[c] = row[i]
 	}
 	return out, true, nil
-}
-
-// buildIndexes fills the indexes from the rows.
-func (r *relation) buildIndexes(alloc vec.Allocator) error {
-	r.indexes = newIndexes(r.rel)
-	return fillIndexes(r.rel, r.table, r.indexes, alloc)
 }
 
 func fillIndexes(rel *catalog.Relation, t *state.Table, xs []*tableIndex, alloc vec.Allocator) error {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -32,7 +33,8 @@ type persister struct {
 
 	// Under coordinator.step:
 	saved   map[uint32]*savedRelation
-	dirty   map[uint32]bool // relations whose content has changed since the last cut
+	indexes map[uint32][]uint32 // of a relation those that are saved
+	dirty   map[uint32]bool     // relations whose content has changed since the last cut
 	changes []*catalogChange
 	// positions are those of the connectors of tables.
 	positions map[uint32][]byte
@@ -91,13 +93,14 @@ type rowsCut struct {
 	snap *state.TableSnapshot
 	all  bool // the ID is new: all of it is to be written; else changes
 	what state.Changes
+	more []byte // behind the record: the layout of an index
 }
 
 // add makes f part of the cut: the goroutine that writes it calls f with the commit. An error ends the persister.
 func (c *epochCut) add(f func(*state.Commit) error) { c.extra = append(c.extra, f) }
 
 func newPersister(e *Engine, store *state.Store) *persister {
-	p := &persister{e: e, store: store, every: durableEvery, saved: map[uint32]*savedRelation{}, dirty: map[uint32]bool{},
+	p := &persister{e: e, store: store, every: durableEvery, saved: map[uint32]*savedRelation{}, indexes: map[uint32][]uint32{}, dirty: map[uint32]bool{},
 		positions: map[uint32][]byte{}, last: time.Now(), nextID: 1, nextOID: catalog.FirstUserOID, cuts: make(chan *epochCut, 1), tasks: make(chan func()), stopped: make(chan struct{})}
 	return p
 }
@@ -316,36 +319,22 @@ func (p *persister) cut(c *epochCut) {
 	c.epoch, c.lastTick = e.epoch, e.lastTick
 	for oid := range p.dirty {
 		r := e.relations[oid]
-		old := p.saved[oid]
+		was := p.indexes[oid]
+		delete(p.indexes, oid)
 		if r == nil {
-			if old != nil {
-				c.dropped = append(c.dropped, oid)
-				c.droppedID = append(c.droppedID, old.record.ID)
-				delete(p.saved, oid)
+			p.cutDropped(c, oid)
+		} else if r.published != nil && !r.rel.Temp {
+			p.cutRows(c, rowsCut{oid: oid, snap: r.published})
+			for _, x := range r.publishedIndexes {
+				p.cutRows(c, rowsCut{oid: x.oid, snap: x.snap, more: x.what})
+				p.indexes[oid] = append(p.indexes[oid], x.oid)
 			}
-			continue
 		}
-		if r.published == nil || r.rel.Temp {
-			continue
-		}
-		k := rowsCut{oid: oid, snap: r.published}
-		if old != nil {
-			k.what, k.all = k.snap.Since(old.mark)
-			k.all = !k.all
-		}
-		if old == nil || k.all {
-			if old != nil {
-				c.droppedID = append(c.droppedID, old.record.ID)
+		for _, x := range was {
+			if !slices.Contains(p.indexes[oid], x) {
+				p.cutDropped(c, x)
 			}
-			k.all, k.id = true, p.nextID
-			p.nextID++
-		} else if k.id = old.record.ID; k.what.Empty() {
-			continue
 		}
-		mark := k.snap.Mark()
-		mark.Forget()
-		p.saved[oid] = &savedRelation{record: k.snap.Record(k.id), mark: mark}
-		c.rows = append(c.rows, k)
 	}
 	e.cut.RUnlock()
 	c.catalog, c.changes, c.positions = p.changes, p.epochs, p.positions
@@ -358,6 +347,37 @@ func (p *persister) cut(c *epochCut) {
 		p.atCut(c)
 	}
 	c.sinks = e.coord.sinkPositions() // after the checkpoints of sinks have been judged by them
+}
+
+// cutRows adds to a cut what has changed of a relation or index.
+func (p *persister) cutRows(c *epochCut, k rowsCut) {
+	old := p.saved[k.oid]
+	if old != nil {
+		k.what, k.all = k.snap.Since(old.mark)
+		k.all = !k.all
+	}
+	if old == nil || k.all {
+		if old != nil {
+			c.droppedID = append(c.droppedID, old.record.ID)
+		}
+		k.all, k.id = true, p.nextID
+		p.nextID++
+	} else if k.id = old.record.ID; k.what.Empty() {
+		return
+	}
+	mark := k.snap.Mark()
+	mark.Forget()
+	p.saved[k.oid] = &savedRelation{record: k.snap.Record(k.id), mark: mark}
+	c.rows = append(c.rows, k)
+}
+
+// cutDropped adds to a cut that a relation or index is gone.
+func (p *persister) cutDropped(c *epochCut, oid uint32) {
+	if old := p.saved[oid]; old != nil {
+		c.dropped = append(c.dropped, oid)
+		c.droppedID = append(c.droppedID, old.record.ID)
+		delete(p.saved, oid)
+	}
 }
 
 // run writes cuts until the channel is closed.

@@ -69,7 +69,7 @@ func (p *persister) encode(c *epochCut, b *state.Commit) error {
 		b.DeletePrefix(state.Rows, state.RowsPrefix(id))
 	}
 	for _, k := range c.rows {
-		b.Put(state.Relations, relationKey(k.oid), k.snap.Record(k.id).Encode())
+		b.Put(state.Relations, relationKey(k.oid), append(k.snap.Record(k.id).Encode(), k.more...))
 		if !k.all {
 			if err := k.snap.WriteChanges(b, k.id, k.what); err != nil {
 				return err

@@ -97,7 +97,7 @@ func (e *Engine) readStore() error {
 		used[rec.ID] = true
 		r := &relation{rel: rel, table: state.NewStoredTable(rel.Fields(), rel.PrimaryKey, at, rec)}
 		r.table.SetName(rel.Name)
-		if err := r.buildIndexes(e.alloc); err != nil {
+		if err := p.readIndexes(r, at, used); err != nil {
 			return err
 		}
 		r.published = r.table.Snapshot()

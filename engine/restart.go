@@ -23,7 +23,7 @@ type restarted struct {
 
 // restartPatience is how long Open waits for the jobs to be back. Beyond that they come back while queries are answered from
 // what is stored; changes of tables wait for them.
-const restartPatience = 2 * time.Second
+const restartPatience = 100 * time.Millisecond
 
 // restart begins what was running when the directory was left: the jobs of views and sinks, those first that others read, and the connectors of tables.
 func (e *Engine) restart(ctx context.Context) error {

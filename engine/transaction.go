@@ -240,7 +240,8 @@ func (e *Engine) commitLocked(t *tx, alone bool) (*commit, error) {
 			}
 			tt.changes, w.changes = nil, nil
 			w.after = tt.work.Snapshot()
-			w.made = &relation{rel: tt.rel, table: tt.work, indexes: tt.indexes, published: w.after}
+			w.indexes = e.indexContents(tt.rel, tt.indexes)
+			w.made = &relation{rel: tt.rel, table: tt.work, indexes: tt.indexes, published: w.after, publishedIndexes: w.indexes}
 			k.writes = append(k.writes, w)
 			continue
 		}
@@ -276,6 +277,7 @@ func (e *Engine) commitLocked(t *tx, alone bool) (*commit, error) {
 				return nil, err
 			}
 			w.after = r.table.Snapshot()
+			w.indexes = e.indexContents(tt.rel, r.indexes)
 		}
 		w.changes = tt.inLayout(e.alloc)
 		tt.changes = w.changes

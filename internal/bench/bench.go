@@ -196,10 +196,13 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "durability" {
 		return durabilityMain(args[1:], stdout, stderr)
 	}
+	if len(args) > 0 && args[0] == "recovery" {
+		return recoveryMain(args[1:], stdout, stderr)
+	}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.Usage = func() {
-		fmt.Fprintln(stderr, "Usage: streamsql bench nexmark [flags]\n       streamsql bench memory [flags]\n       streamsql bench spill [flags]\n       streamsql bench durability [flags]")
+		fmt.Fprintln(stderr, "Usage: streamsql bench nexmark [flags]\n       streamsql bench memory [flags]\n       streamsql bench spill [flags]\n       streamsql bench durability [flags]\n       streamsql bench recovery [flags]")
 		f.PrintDefaults()
 	}
 	names := f.String("queries", strings.Join(Names(), ","), "the queries, separated by commas")
@@ -208,7 +211,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	snapshot := f.Bool("snapshot", false, "leave EMIT out (keeps every row: for few events)")
 	if len(args) == 0 || args[0] != "nexmark" {
 		if !slices.Contains(args, "-h") && !slices.Contains(args, "--help") {
-			fmt.Fprintln(stderr, "streamsql bench: which benchmark? There are nexmark, memory, spill and durability.")
+			fmt.Fprintln(stderr, "streamsql bench: which benchmark? There are nexmark, memory, spill, durability and recovery.")
 		}
 		f.Usage()
 		return 2

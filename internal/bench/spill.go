@@ -227,8 +227,10 @@ func lastRow(s *engine.Session, sql string) (row []string, err error) {
 }
 
 // peakMemory gives the largest size that the process has had in memory, in bytes; 0 where that is not told.
-func peakMemory() int64 {
-	b, err := os.ReadFile("/proc/self/status")
+func peakMemory() int64 { return peakMemoryOf("self") }
+
+func peakMemoryOf(pid string) int64 {
+	b, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
 		return 0
 	}
