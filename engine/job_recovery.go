@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -66,13 +67,19 @@ func (s *Session) resumeJob(ctx context.Context, r *relation, root planner.Node,
 		if ctx.Err() != nil {
 			return canceled(ctx)
 		}
+		if ec.epoch > sub.epoch { // it has become durable since; sub has it as well, and all that come after it
+			return errTaken
+		}
 		return p.take(ctx, &ec)
 	})
-	if err == nil {
+	if err == nil || errors.Is(err, errTaken) {
 		err = p.finish(ctx)
 	}
 	return j, err
 }
+
+// errTaken ends the reading of changes.
+var errTaken = errors.New("what follows is gathered")
 
 // replay runs the steps of a job again, and goes on with changes that the job has not taken in yet.
 type replay struct {

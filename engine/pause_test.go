@@ -6,7 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"streamsql/internal/pgerr"
 )
@@ -288,4 +291,44 @@ func TestResumedViewIsReadOn(t *testing.T) {
 		s.Close()
 		e.Close()
 	}
+}
+
+// What becomes durable while a view is on its way back is taken in once: from the store, or as it comes.
+func TestResumeWhileChanging(t *testing.T) {
+	e, err := Open(Options{DataDir: t.TempDir(), DurableEvery: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	s, err := e.NewSession(SessionOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	run(t, s, "CREATE TABLE t (id int); CREATE MATERIALIZED VIEW n AS SELECT count(*) AS n FROM t")
+	var stop atomic.Bool
+	var writers sync.WaitGroup
+	for range 2 {
+		w, err := e.NewSession(SessionOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		writers.Go(func() {
+			defer w.Close()
+			for !stop.Load() {
+				if _, err := tryRun(w, "INSERT INTO t VALUES (1)"); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 20 {
+		run(t, s, "PAUSE n")
+		time.Sleep(3 * time.Millisecond)
+		run(t, s, "RESUME n")
+	}
+	stop.Store(true)
+	writers.Wait()
+	expect(t, s, "SELECT n FROM n", run(t, s, "SELECT count(*) FROM t")...)
 }
