@@ -4,7 +4,7 @@ GO ?= go
 export CGO_ENABLED = 0
 RACE = CGO_ENABLED=1 $(GO) test -race -tags pebblegozstd
 
-.PHONY: build test test-race soak lint bench bench-memory bench-spill bench-recovery soak-crash deps fmt regress
+.PHONY: build test test-race soak lint bench bench-memory bench-spill bench-durability bench-recovery soak-crash deps fmt regress
 
 build:
 	$(GO) build -ldflags="-s -w" -o bin/streamsql ./cmd/streamsql
@@ -53,3 +53,8 @@ bench-spill:
 # bench-recovery fills data directories of up to 5 GB, kills the server with kill -9, and fails if the first query after the start is answered too late.
 bench-recovery:
 	$(GO) run ./cmd/streamsql bench recovery
+
+# bench-durability runs materialized views with a data directory and in memory in turns, and fails if durability costs more than 15 % of the
+# throughput or holds a view up for more than 50 ms.
+bench-durability:
+	$(GO) run ./cmd/streamsql bench durability

@@ -159,7 +159,7 @@ func (s *TableSnapshot) WriteAll(st *Store, id uint64) error {
 // changes are keys whose rows have changed, newest last. A piece that has been sealed, which all are but the first of a
 // chain, is shared between tables and snapshots.
 type changes struct {
-	keys   []string
+	keys   []changedKey
 	sealed bool
 	prev   *changes
 }
@@ -168,6 +168,12 @@ func (c *changes) seal() {
 	if c != nil && !c.sealed {
 		c.sealed = true
 	}
+}
+
+// changedKey is a key whose row has changed; born says that there was none before.
+type changedKey struct {
+	key  string
+	born bool
 }
 
 // Track makes the table remember which keys change from now on.
@@ -180,7 +186,7 @@ func (t *Table) noteChanges() {
 	}
 	t.log.keys = slices.Grow(t.log.keys, len(t.undo))
 	for i := range t.undo {
-		t.log.keys = append(t.log.keys, t.undo[i].key)
+		t.log.keys = append(t.log.keys, changedKey{t.undo[i].key, t.undo[i].n == absent})
 	}
 }
 
@@ -199,7 +205,7 @@ func (m Mark) Forget() {
 
 // Changes are the keys that may have changed between two versions of a table.
 type Changes struct {
-	pieces [][]string
+	pieces [][]changedKey // from the newest to the oldest
 }
 
 // Since gives what has changed since m. ok is false where s does not descend from that version: all of it may be different.
@@ -220,16 +226,35 @@ func (s *TableSnapshot) Since(m Mark) (ch Changes, ok bool) {
 // Empty says that nothing has changed.
 func (ch Changes) Empty() bool { return len(ch.pieces) == 0 }
 
-func (ch Changes) sorted() []string {
-	return slices.Compact(slices.Sorted(func(yield func(string) bool) {
-		for _, p := range ch.pieces {
-			for _, k := range p {
-				if !yield(k) {
-					return
-				}
-			}
+// sorted gives each key once, with whether it was born when it changed for the first time.
+func (ch Changes) sorted() []changedKey {
+	type dated struct {
+		changedKey
+		age int
+	}
+	n := 0
+	for _, p := range ch.pieces {
+		n += len(p)
+	}
+	all := make([]dated, 0, n)
+	for _, p := range slices.Backward(ch.pieces) {
+		for _, k := range p {
+			all = append(all, dated{k, len(all)})
 		}
-	}))
+	}
+	slices.SortFunc(all, func(a, b dated) int {
+		if c := strings.Compare(a.key, b.key); c != 0 {
+			return c
+		}
+		return a.age - b.age
+	})
+	out := make([]changedKey, 0, len(all))
+	for i := range all {
+		if i == 0 || all[i].key != all[i-1].key {
+			out = append(out, all[i].changedKey)
+		}
+	}
+	return out
 }
 
 // Record gives the record of s whose rows are stored under an ID.
@@ -251,13 +276,15 @@ func (s *TableSnapshot) find(key string) (r tableRow, err error) {
 func (s *TableSnapshot) WriteChanges(c *Commit, id uint64, ch Changes) error {
 	key, value := RowsPrefix(id), []byte(nil)
 	for _, k := range ch.sorted() {
-		r, err := s.find(k)
+		r, err := s.find(k.key)
 		if err != nil {
 			return err
 		}
-		key = append(key[:8], k...)
+		key = append(key[:8], k.key...)
 		if r.times() == 0 {
-			c.Delete(Rows, key)
+			if !k.born { // else it has come and gone: the store does not know it
+				c.Delete(Rows, key)
+			}
 			continue
 		}
 		value = append(binary.AppendUvarint(value[:0], uint64(r.times())), r.row...)
@@ -278,12 +305,12 @@ func (t *Table) Rebase(at *Stored, r TableRecord, m Mark) (bool, error) {
 	tree := newTree()
 	var resident int64
 	for _, k := range ch.sorted() {
-		row, err := s.find(k)
+		row, err := s.find(k.key)
 		if err != nil {
 			return false, err
 		}
 		// What is kept must not keep the piece of memory that it shares with others. What is not there must hide what may be in the base.
-		row = tableRow{key: strings.Clone(k), row: strings.Clone(row.row), n: row.n | shadows}
+		row = tableRow{key: strings.Clone(k.key), row: strings.Clone(row.row), n: row.n | shadows}
 		tree.Set(row)
 		resident += row.cost()
 	}

@@ -38,7 +38,7 @@ type Table struct {
 	buf   []byte
 	whole []byte // the key that keyOf has shortened; empty: it has not
 	enc   []byte
-	undo  []tableRow // of the batch under way: entries of the tree as they were, with absent for those that were not there
+	undo  []tableRow // of the batch under way: entries of the tree as they were, with absent or hidden for those that were not there
 }
 
 // tableSize is how large a table is.
@@ -52,14 +52,15 @@ type tableSize struct {
 type tableRow struct {
 	key string
 	row string
-	// n is how often the row is there, with shadows if the base may have the key; absent only among undo.
+	// n is how often the row is there, with shadows if the base may have the key; less than 0 only among undo.
 	n int64
 }
 
 const (
 	// shadows marks entries that stand for a key of the base: with a count of 0 they say that it is there no more.
 	shadows = 1 << 62
-	absent  = -1
+	absent  = -1 // neither in the tree nor in the base
+	hidden  = -2 // in the base only
 )
 
 func (r *tableRow) times() int64 { return r.n &^ shadows }
@@ -169,7 +170,7 @@ func (t *Table) Apply(b *vec.Batch) error {
 	err := t.apply(b)
 	if err != nil {
 		for i := len(t.undo) - 1; i >= 0; i-- {
-			if u := t.undo[i]; u.n != absent {
+			if u := t.undo[i]; u.n >= 0 {
 				t.rows.Set(u)
 			} else {
 				t.rows.Delete(u)
@@ -220,10 +221,10 @@ func (t *Table) apply(b *vec.Batch) error {
 func (t *Table) set(r, old tableRow) {
 	t.rows.Set(r)
 	t.size.resident += r.cost()
-	if old.n != absent {
+	if old.n >= 0 {
 		t.size.resident -= old.cost()
-	} else {
-		old.key = r.key
+	} else if old.key = r.key; r.n&shadows != 0 {
+		old.n = hidden
 	}
 	t.undo = append(t.undo, old)
 }
