@@ -290,7 +290,7 @@ func (s *Store) openDB(o *StoreOptions) error {
 		FormatMajorVersion:          pebble.FormatTableFormatV6,
 		MemTableSize:                o.MemTableBytes,
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
+		L0CompactionThreshold:       16,
 		L0StopWritesThreshold:       1000,
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                500,
