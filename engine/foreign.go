@@ -64,7 +64,7 @@ func (k *foreignKey) referring(key []types.Datum, max int) ([][]types.Datum, err
 		conv[i] = v
 	}
 	for _, x := range k.child.indexes {
-		if x.constraint != k.c {
+		if x.constraint == nil || x.constraint.OID != k.c.OID { // either may be of an older version of the table
 			continue
 		}
 		bld := vec.NewBuilder(nil, x.schema)
@@ -373,11 +373,6 @@ func (e *Engine) checkReferences(t *tx) error {
 			return nil
 		}
 		k.cols, k.refCols = k.child.rel.ColumnsByNum(c.Columns), k.parent.rel.ColumnsByNum(c.RefColumns)
-		for _, x := range k.child.indexes { // its constraint may be of an older version of the table
-			if x.constraint != nil && x.constraint.OID == c.OID {
-				k.c = x.constraint
-			}
-		}
 		cols := k.cols
 		if parent {
 			cols = k.refCols

@@ -32,16 +32,17 @@ func (s *Session) resumeJob(ctx context.Context, r *relation, root planner.Node,
 	if err != nil {
 		return nil, err
 	}
+	made := j
 	defer func() {
 		if err == nil {
 			return
 		}
-		if j.sink != nil {
-			j.sink.giveUp()
-			j.sink = nil
+		if made.sink != nil {
+			made.sink.giveUp()
+			made.sink = nil
 		}
-		j.sub = nil // the caller's
-		j.close()
+		made.sub = nil // the caller's
+		made.close()
 	}()
 	e.unsubscribe(j.sub)
 	j.sub = sub

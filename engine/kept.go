@@ -215,6 +215,9 @@ func (r *jobRecord) restore(s *state.Store, g *exec.Graph) error {
 		from = state.NewStreamReader(b, b.Size())
 	}
 	if err := g.Restore(from); err != nil {
+		if damaged := from.Err(); damaged != nil { // which operators take for something else
+			return damaged
+		}
 		return err
 	}
 	if !from.End() {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -320,7 +321,7 @@ func (s *Store) openDB(o *StoreOptions) error {
 	select {
 	case d := <-done:
 		if d.err != nil {
-			return storeError("open", s.path(storeName), d.err)
+			return openError(s.path(storeName), d.err)
 		}
 		s.db = d.db
 	case <-s.guard.failed:
@@ -416,6 +417,15 @@ func (s *Store) closeDB() error {
 	case <-s.guard.failed:
 		return s.guard.failure()
 	}
+}
+
+// openError words an error of opening the database. What is not one of the system's is about what is in the files, and so is a missing file.
+func openError(path string, err error) error {
+	var number syscall.Errno
+	if errors.As(err, &number) && !errors.Is(err, os.ErrNotExist) || noRoom(err) {
+		return ioError("open", path, err)
+	}
+	return pgerr.New(pgerr.DataCorrupted, "could not open \"%s\": %v", path, err).WithCause(err).WithHint("Restore the data directory from a backup.")
 }
 
 // storeError words an error of the database.

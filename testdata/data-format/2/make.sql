@@ -1,0 +1,45 @@
+CREATE SCHEMA app;
+CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
+CREATE DOMAIN app.positive AS int CHECK (VALUE > 0);
+CREATE SEQUENCE app.numbers START 100 INCREMENT 10;
+CREATE FUNCTION app.twice(x bigint) RETURNS bigint LANGUAGE SQL IMMUTABLE AS $$ SELECT x * 2 $$;
+CREATE TABLE app.person (id serial PRIMARY KEY, code text UNIQUE NOT NULL, m mood DEFAULT 'ok', n app.positive, amount numeric(12,3), at timestamptz, tags text[], doc jsonb, day date, iv interval, raw bytea, u uuid, f float8);
+CREATE TABLE app.visit (person int REFERENCES app.person ON DELETE CASCADE, x int CHECK (x < 1000), twice int GENERATED ALWAYS AS (x * 2) STORED);
+CREATE INDEX visit_x ON app.visit (x);
+CREATE TABLE bag (k int, v int);
+COMMENT ON TABLE bag IS 'with duplicates';
+CREATE SOURCE event (id int, k text, v int, ts timestamp, WATERMARK FOR ts AS ts - INTERVAL '10 seconds') WITH (connector = 'file', path = 'files/events.ndjson', follow = true);
+CREATE SOURCE pushed (k text, v int, ts timestamp, WATERMARK FOR ts);
+CREATE TABLE landed (id int, k text, v int, ts timestamp) WITH (connector = 'file', path = 'files/events.ndjson', follow = true);
+CREATE VIEW app.happy AS SELECT id, code FROM app.person WHERE m = 'happy';
+CREATE MATERIALIZED VIEW per_mood AS SELECT m, count(*) AS n, sum(amount) AS amount, max(code) AS last FROM app.person GROUP BY m;
+CREATE MATERIALIZED VIEW visits AS SELECT p.code, v.x, app.twice(v.twice) AS four FROM app.person p LEFT JOIN app.visit v ON v.person = p.id;
+CREATE MATERIALIZED VIEW best AS SELECT k, v FROM (SELECT k, v, row_number() OVER (PARTITION BY k ORDER BY v DESC) AS r FROM bag) x WHERE r <= 2;
+CREATE MATERIALIZED VIEW above AS SELECT sum(n) AS n, count(*) AS moods FROM per_mood;
+CREATE MATERIALIZED VIEW minutes AS SELECT window_start, k, count(*) AS n, sum(v) AS s, count(DISTINCT v) AS d FROM TUMBLE(event, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, k;
+CREATE MATERIALIZED VIEW closed AS SELECT window_start, count(*) AS n, max(v) AS top FROM HOP(event, ts, INTERVAL '30 seconds', INTERVAL '1 minute') GROUP BY window_start, window_end EMIT ON WINDOW CLOSE;
+CREATE MATERIALIZED VIEW sessions AS SELECT window_start, window_end, k, sum(v) AS s FROM SESSION(event PARTITION BY k, ts, INTERVAL '20 seconds') GROUP BY window_start, window_end, k;
+CREATE MATERIALIZED VIEW push_minutes AS SELECT window_start, k, sum(v) AS s FROM TUMBLE(pushed, ts, INTERVAL '1 minute') GROUP BY window_start, window_end, k;
+CREATE MATERIALIZED VIEW enriched AS SELECT e.id, e.v, b.v AS w FROM event e JOIN bag b ON b.k = e.v % 5;
+CREATE MATERIALIZED VIEW stands AS SELECT k, count(*) AS n, sum(v) AS s FROM bag GROUP BY k;
+CREATE TABLE copied (k int, n bigint, s bigint);
+CREATE SINK into_copied FROM stands WITH (connector = 'table', table = 'copied');
+CREATE SINK into_files AS SELECT window_start, n, top FROM closed EMIT CHANGES WITH (connector = 'file', path = 'files/closed', type = 'changelog', rollover_interval = '10 milliseconds');
+CREATE TABLE moods (m mood, n bigint);
+CREATE SINK late_moods AS SELECT m, n FROM per_mood WITH (connector = 'table', table = 'moods');
+INSERT INTO app.person (code, m, n, amount, at, tags, doc, day, iv, raw, u, f) VALUES
+  ('anna', 'happy', 1, 10.125, '2026-01-02 03:04:05+00', '{a,NULL,"c d"}', '{"a": [1, null]}', '2026-02-03', '1 mon 2 days 03:04:05.6', '\x00ff', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', 'NaN'),
+  ('bert', 'sad', 2, -0.001, 'infinity', '{}', 'null', '-infinity', '-1 day', '', NULL, '-0'),
+  ('cleo', DEFAULT, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1e300);
+INSERT INTO app.visit VALUES (1, 10), (1, 20), (2, 30);
+INSERT INTO bag SELECT i % 5, i % 7 FROM generate_series(1, 40) i;
+INSERT INTO pushed VALUES ('x', 1, '2026-01-01 00:00:10'), ('x', 2, '2026-01-01 00:00:50'), ('y', 4, '2026-01-01 00:01:10');
+UPDATE app.person SET amount = amount + 1 WHERE id = 1;
+DELETE FROM bag WHERE k = 1 AND v = 6;
+SELECT nextval('app.numbers'), nextval('app.numbers');
+ALTER TABLE app.person ADD COLUMN extra int DEFAULT 5;
+ALTER TABLE app.visit RENAME COLUMN x TO ex;
+PAUSE stands;
+ALTER SINK late_moods PAUSE;
+INSERT INTO bag VALUES (2, 1000), (7, 7);
+UPDATE app.person SET m = 'happy' WHERE code = 'cleo';
