@@ -281,14 +281,14 @@ func (e *Engine) scheduleResumed(j *job) (err error) {
 	}
 	e.unsubscribe(j.sub)
 	j.sub = nil
-	// It takes the place of the one that said why it was not back yet: what others read of it is there before their turn comes.
-	i := slices.IndexFunc(c.jobs, func(k *job) bool { return k.rel.rel.OID == j.rel.rel.OID })
-	if i < 0 {
-		c.addJob(j)
-	} else {
-		c.jobs[i].close()
-		c.jobs[i] = j
-	}
+	c.jobs = slices.DeleteFunc(c.jobs, func(k *job) bool { // the one that said why it was not back yet
+		if k.rel.rel.OID != j.rel.rel.OID {
+			return false
+		}
+		k.close()
+		return true
+	})
+	c.addJob(j)
 	if j.sink != nil {
 		j.sink.start()
 	}
