@@ -123,7 +123,7 @@ func (j *job) snapshot(epoch uint64) error {
 	c := &jobSnapshot{epoch: epoch}
 	c.head = (&checkpoint{plan: j.plan, epoch: epoch, reads: scannedOIDs(j.graph), feeds: j.positions(), ended: j.ended}).encode()
 	switch {
-	case w.Small(inlineState):
+	case !j.e.kept.blobs && w.Small(inlineState):
 		c.inline = w.Bytes()
 	case j.mark.at.IsZero(): // until there is one, a restart would have to begin from nothing
 		c.state, c.blob = w, blobName(j.rel.rel.OID, epoch)

@@ -155,6 +155,9 @@ func openOn(t *testing.T, fs state.FS, every time.Duration) (*Engine, *Session) 
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.coord.step.Lock()
+	e.kept.blobs = every/time.Millisecond%2 == 0 // every other time states are treated as large ones
+	e.coord.step.Unlock()
 	s, err := e.NewSession(SessionOptions{})
 	if err != nil {
 		t.Fatal(err)

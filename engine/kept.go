@@ -23,6 +23,8 @@ type keptJobs struct {
 	unused []string
 	// rare lets journals grow: a checkpoint is made for a new job only. Tests set it.
 	rare bool
+	// blobs keeps all states as blobs, however small they are. Tests set it.
+	blobs bool
 }
 
 // keptJob is a job of which there is a checkpoint, after epoch.

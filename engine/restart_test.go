@@ -61,9 +61,9 @@ func restartJobs(t *testing.T, seed uint64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rare := rnd.IntN(2) == 0
+		rare, blobs := rnd.IntN(2) == 0, rnd.IntN(2) == 0
 		e.coord.step.Lock()
-		e.kept.rare = rare
+		e.kept.rare, e.kept.blobs = rare, blobs
 		e.coord.step.Unlock()
 		if s, err = e.NewSession(SessionOptions{}); err != nil {
 			t.Fatal(err)
