@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"unsafe"
 
 	"streamsql/internal/pgerr"
@@ -59,6 +60,8 @@ func RowsPrefix(id uint64) []byte { return binary.BigEndian.AppendUint64(nil, id
 type base struct {
 	at *Stored
 	id uint64
+	// piece is about how many bytes a piece of rows takes that is read at once.
+	piece atomic.Int64
 }
 
 // NewStoredTable makes a table over its rows in a store. Its changes are tracked.
@@ -103,6 +106,9 @@ func (b *base) rows(dst []tableRow, in span, after *string, n int) ([]tableRow, 
 	type piece struct{ key, row, n int }
 	var arena []byte
 	var pieces []piece
+	if n == maxFetch && after != nil { // many rows: what the first ones took is not enough
+		arena, pieces = make([]byte, 0, b.piece.Load()), make([]piece, 0, n)
+	}
 	bad := false
 	err := b.at.view.ScanRange(Rows, from, to, func(k, v []byte) bool {
 		times, used := binary.Uvarint(v)
@@ -120,6 +126,7 @@ func (b *base) rows(dst []tableRow, in span, after *string, n int) ([]tableRow, 
 	if bad {
 		return dst, b.damaged()
 	}
+	b.piece.Store(int64(len(arena) + len(arena)/8))
 	all := unsafe.String(unsafe.SliceData(arena), len(arena)) // nobody changes arena any more
 	for _, p := range pieces {
 		dst = append(dst, tableRow{key: all[:p.key], row: all[p.key : p.key+p.row], n: int64(p.n)})
