@@ -4,7 +4,7 @@ GO ?= go
 export CGO_ENABLED = 0
 RACE = CGO_ENABLED=1 $(GO) test -race -tags pebblegozstd
 
-.PHONY: build test test-race soak lint bench bench-memory bench-spill bench-durability bench-recovery soak-crash deps fmt regress
+.PHONY: build test test-race test-varied soak lint bench bench-memory bench-spill bench-durability bench-recovery soak-crash deps fmt regress
 
 build:
 	$(GO) build -ldflags="-s -w" -o bin/streamsql ./cmd/streamsql
@@ -17,6 +17,12 @@ deps:
 test: deps build lint
 	$(GO) test -timeout 14m ./...
 	$(RACE) -timeout 14m ./engine/... ./state/... ./internal/vec/...
+
+# test-varied runs the tests of the engine under the race detector with constants on which nothing may depend (size of batches, spilling, compaction,
+# seed of hashes, checkpoints) drawn at random; the seed is printed, and VARY=seed repeats it.
+test-varied:
+	for p in ./state ./exec ./engine ./internal/laws ./internal/sqltest; do STREAMSQL_VARY=$${VARY:-random} $(RACE) -timeout 30m -v $$p > varied.log 2>&1; \
+		code=$$?; grep -E '^(STREAMSQL_VARY|--- FAIL|FAIL|ok|panic)' varied.log; test $$code = 0 || { cat varied.log; exit 1; }; done; rm -f varied.log
 
 test-race:
 	$(RACE) -timeout 30m ./...

@@ -67,7 +67,9 @@ func newCoordinator(e *Engine) *coordinator {
 
 // enqueue hands a commit over. Callers hold Engine.write, so the order of commits is the order of their validation.
 func (c *coordinator) enqueue(k *commit) {
-	k.done = make(chan error, 1)
+	if k.done == nil {
+		k.done = make(chan error, 1)
+	}
 	c.mu.Lock()
 	c.commits = append(c.commits, k)
 	c.mu.Unlock()

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"maps"
@@ -12,6 +13,7 @@ import (
 	"streamsql/catalog"
 	"streamsql/connector"
 	"streamsql/internal/mem"
+	"streamsql/internal/vary"
 	"streamsql/internal/vec"
 	"streamsql/state"
 )
@@ -45,6 +47,19 @@ type Options struct {
 	// BatchRows is how many rows a batch that enters a graph holds at most; 0 is vec.MaxRows. Results never depend
 	// on it, which tests check by running with small batches.
 	BatchRows int
+}
+
+// vary sets what was left at its default to the constants of a test.
+func (o *Options) vary(v *vary.Constants) {
+	if v == nil {
+		return
+	}
+	o.BatchRows = cmp.Or(o.BatchRows, v.BatchRows)
+	o.Parallel = cmp.Or(o.Parallel, v.Parallel)
+	o.DurableEvery = cmp.Or(o.DurableEvery, v.DurableEvery)
+	if o.Memory == 0 {
+		o.SpillAt = cmp.Or(o.SpillAt, v.SpillAt)
+	}
 }
 
 // Engine is one database: its catalog, the content of its relations and the jobs
@@ -131,6 +146,7 @@ func Open(o Options) (*Engine, error) {
 			o.Alloc = vec.NewPoolKeeping(o.Memory / 16)
 		}
 	}
+	o.vary(vary.Drawn())
 	if o.BatchRows <= 0 || o.BatchRows > vec.MaxRows {
 		o.BatchRows = vec.MaxRows
 	}

@@ -10,6 +10,7 @@ import (
 
 	"streamsql/exec"
 	"streamsql/internal/pgerr"
+	"streamsql/internal/vary"
 	"streamsql/state"
 )
 
@@ -275,6 +276,9 @@ func damagedJobs() error {
 // loadKept gives the registry of the jobs in a store.
 func loadKept(records map[uint32]*jobRecord) *keptJobs {
 	k := &keptJobs{by: map[uint32]*keptJob{}}
+	if v := vary.Drawn(); v != nil {
+		k.rare = v.Checkpoints == vary.Rarely
+	}
 	for oid, r := range records {
 		if r.checkpoint != nil {
 			k.by[oid] = &keptJob{reads: r.checkpoint.reads, epoch: r.checkpoint.epoch, blob: r.blob}

@@ -78,8 +78,15 @@ func (e *Engine) restart(ctx context.Context) error {
 			}
 		}
 	}()
+	// What a view has given since it is back may be published while those that read it have taken it in, and not given anything yet: after
+	// one more step they fit together.
+	fit := &commit{alone: true, light: true, done: make(chan error, 1)}
+	go func() {
+		<-back
+		e.coord.enqueue(fit)
+	}()
 	select {
-	case <-back:
+	case <-fit.done:
 	case <-time.After(restartPatience):
 		e.log.Info("jobs are still on their way back; queries are answered from what is stored")
 	}

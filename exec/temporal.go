@@ -319,7 +319,7 @@ func (t *temporal) release() error {
 
 // hashOne is hashRows for one row.
 func hashOne(cols []vec.Vec, i int) uint64 {
-	h := uint64(hashSeed)
+	h := hashSeed
 	for c := range cols {
 		if cols[c].IsNull(i) {
 			h = mix(h, 0xdead)

@@ -20,6 +20,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"streamsql/internal/pgerr"
+	"streamsql/internal/vary"
 )
 
 // FormatVersion is the version of what a data directory holds. Another one is refused.
@@ -296,6 +297,9 @@ func (s *Store) openDB(o *StoreOptions) error {
 		LBaseMaxBytes:               64 << 20,
 		MaxOpenFiles:                500,
 		DisableWAL:                  o.Temporary,
+	}
+	if v := vary.Drawn(); v != nil && v.Compact {
+		opts.MemTableSize, opts.L0CompactionThreshold, opts.LBaseMaxBytes = min(opts.MemTableSize, 256<<10), 1, 1<<20
 	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)

@@ -15,7 +15,7 @@ import (
 // order lists the packages from the ground up. A package may import what stands
 // before it, and nothing after it or beside it on the same line.
 var order = [][]string{
-	{"internal/pgerr", "sql/parser/ast", "internal/pgtest", "internal/crash"},
+	{"internal/pgerr", "sql/parser/ast", "internal/pgtest", "internal/crash", "internal/vary"},
 	{"internal/types", "connector/format", "internal/mem", "internal/spill"},
 	{"internal/vec", "sql/parser"},
 	{"state", "window", "connector"},
