@@ -38,7 +38,7 @@ var libraries = map[string][]string{
 	"github.com/apache/arrow/go/v17/":  {"internal/vec", "connector/file", "exec"},
 	"github.com/tidwall/btree":         {"state", "internal/fn"},
 	"github.com/cockroachdb/pebble/v2": {"state"},
-	"github.com/zeebo/xxh3":            {"engine", "exec", "internal/fn", "internal/vec"},
+	"github.com/zeebo/xxh3":            {"engine", "exec", "internal/fn", "internal/vec", "state"},
 	"golang.org/x/sys/unix":            {"wire"},
 	"golang.org/x/text/unicode/norm":   {"internal/fn"},
 	"github.com/jackc/pgx/v5":          {"internal/sqltest/regress"}, // a client: what is not a test of its own program needs none
