@@ -18,7 +18,10 @@ func (s *Session) declare(ctx context.Context, x *ast.Declare, q *planner.Query,
 		return pgerr.New(pgerr.NoActiveSQLTransaction, "DECLARE CURSOR can only be used in transaction blocks").
 			WithHint("Use BEGIN, or WITH HOLD.").At(x.Pos)
 	}
-	p := s.bindQuery(ctx, q, queryColumns(q), args)
+	var p Portal = s.bindQuery(ctx, q, queryColumns(q), args)
+	if !q.Continuous && (x.Scroll == nil || *x.Scroll) {
+		p = &scrollCursor{Portal: p, alloc: s.e.alloc, all: x.Scroll != nil}
+	}
 	if err := s.SetPortal(x.Name, p); err != nil {
 		return posErr(err, x.Pos)
 	}
@@ -45,6 +48,9 @@ func (s *Session) newFetchPortal(x *ast.Fetch) (Portal, error) {
 	if np == nil {
 		return nil, pgerr.New(pgerr.InvalidCursorName, "cursor \"%s\" does not exist", x.Cursor).At(x.Pos)
 	}
+	if c, ok := np.Portal.(*scrollCursor); ok && x.Timeout == "" {
+		return &scrollFetch{cursor: c, x: x}, nil
+	}
 	f := &fetchPortal{cursor: np.Portal, move: x.Move, timeout: -1}
 	switch x.Direction {
 	case "", "next":
@@ -53,7 +59,7 @@ func (s *Session) newFetchPortal(x *ast.Fetch) (Portal, error) {
 		f.left = x.Count
 	default:
 		return nil, pgerr.New(pgerr.ObjectNotInPrerequisiteState, "cursor can only scan forward").
-			WithHint("Cursors here read forward only: use FETCH FORWARD.").At(x.Pos)
+			WithHint("Declare it with SCROLL option to enable backward scan.").At(x.Pos)
 	}
 	if f.left < -1 {
 		return nil, pgerr.New(pgerr.ObjectNotInPrerequisiteState, "cursor can only scan forward").At(x.Pos)

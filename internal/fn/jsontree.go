@@ -215,6 +215,9 @@ func jsonbSet(doc, path, val string, mode int, what string) (types.Datum, error)
 	if t.kind == 0 {
 		return nil, errScalar(what)
 	}
+	if len(t.vals) == 0 && mode&(pathCreate|pathInsert|pathAfter) == 0 {
+		return doc, nil // nothing to find: the path is not looked at
+	}
 	var v *jsonTree
 	if val != "" {
 		if v, err = parseTree(bytesOf(val)); err != nil {

@@ -18,16 +18,14 @@ func (b *binder) assignPart(a ast.Assignment, rel *catalog.Relation, ctx *exprCt
 	}
 	col := &rel.Columns[i]
 	elem, ok := col.Type.Elem()
-	if col.Type.OID == types.OIDJSONB {
-		return notSupported("an assignment to a part of a jsonb column", a.Pos).WithHint("Assign jsonb_set(%s, ..).", name)
-	}
-	if !ok {
+	isJSONB := col.Type.OID == types.OIDJSONB
+	if !ok && !isJSONB {
 		return pgerr.New(pgerr.DatatypeMismatch, "cannot subscript type %s because it does not support subscripting", col.Type.Bare().Format()).At(a.Pos)
 	}
 	if _, ok := a.Value.(*ast.Default); ok {
 		return pgerr.New(pgerr.FeatureNotSupported, "cannot set an array element to DEFAULT").At(a.Pos)
 	}
-	if len(a.Subs) > 6 {
+	if len(a.Subs) > 6 && !isJSONB {
 		return pgerr.New(pgerr.ProgramLimitExceeded, "number of array dimensions (%d) exceeds the maximum allowed (%d)", len(a.Subs), 6).At(a.Pos)
 	}
 	slice := false
@@ -46,6 +44,11 @@ func (b *binder) assignPart(a ast.Assignment, rel *catalog.Relation, ctx *exprCt
 			return err
 		}
 	}
+	if isJSONB {
+		x, err := b.assignJSONB(a, whole, ctx)
+		out[i] = x
+		return err
+	}
 	value, err := b.expr(ctx, a.Value)
 	if err != nil {
 		return err
@@ -54,7 +57,7 @@ func (b *binder) assignPart(a ast.Assignment, rel *catalog.Relation, ctx *exprCt
 	if slice {
 		to = col.Type
 	}
-	if value, err = b.assign(value, to, name, a.Value.Position()); err != nil {
+	if value, err = b.assignTo(value, to, name, a.Value.Position()); err != nil {
 		return err
 	}
 	index := func(x ast.Expr, pos int) (Expr, error) {
@@ -95,4 +98,50 @@ func (b *binder) assignPart(a ast.Assignment, rel *catalog.Relation, ctx *exprCt
 	}
 	out[i] = &Call{Fn: fn.ArrayAssign(col.Type, len(a.Subs), slice), Args: args, Typ: col.Type, Pos: a.Pos}
 	return nil
+}
+
+// assignTo converts what is assigned to a part of a column to the part's type.
+func (b *binder) assignTo(e Expr, to types.T, column string, pos int) (Expr, error) {
+	x, ok, err := b.coerce(e, to, fn.Assignment, pos)
+	if err == nil && !ok {
+		err = pgerr.New(pgerr.DatatypeMismatch, "subscripted assignment to \"%s\" requires type %s but expression is of type %s",
+			column, to.Bare().Format(), e.Type().Bare().Format()).WithHint("You will need to rewrite or cast the expression.").At(pos)
+	}
+	return x, err
+}
+
+// assignJSONB binds SET column[..] = value of a jsonb column.
+func (b *binder) assignJSONB(a ast.Assignment, whole Expr, ctx *exprCtx) (Expr, error) {
+	value, err := b.expr(ctx, a.Value)
+	if err != nil {
+		return nil, err
+	}
+	if value, err = b.assignTo(value, types.JSONB, a.Columns[0], a.Value.Position()); err != nil {
+		return nil, err
+	}
+	args := []Expr{whole, value}
+	var ts []types.T
+	for _, s := range a.Subs {
+		if s.Slice || s.Lo == nil {
+			return nil, pgerr.New(pgerr.DatatypeMismatch, "jsonb subscript does not support slices").At(s.Pos)
+		}
+		x, err := b.expr(ctx, s.Lo)
+		if err != nil {
+			return nil, err
+		}
+		to := types.Text
+		if t := x.Type(); !unknown(x) && fn.CanCoerce(t, types.Int4, fn.Implicit) {
+			to = types.Int4
+		}
+		y, ok, err := b.coerce(x, to, fn.Implicit, s.Lo.Position())
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, pgerr.New(pgerr.DatatypeMismatch, "subscript type %s is not supported", x.Type().Bare().Format()).
+				WithHint("jsonb subscript must be coercible to either integer or text.").At(s.Lo.Position())
+		}
+		args, ts = append(args, y), append(ts, to)
+	}
+	return &Call{Fn: fn.JSONBAssign(ts), Args: args, Typ: types.JSONB, Pos: a.Pos}, nil
 }
