@@ -191,8 +191,15 @@ func (p *parser) insert(with *ast.With) ast.Stmt {
 		for {
 			s.ColumnPos = append(s.ColumnPos, p.pos())
 			s.Columns = append(s.Columns, p.colID())
-			if p.isOp(".") || p.isOp("[") {
-				p.unsupported(p.pos(), "an INSERT into a part of a column", "Name whole columns.")
+			if p.isOp(".") {
+				p.unsupported(p.pos(), "an INSERT into a field of a column", "Name whole columns.")
+			}
+			if p.isOp("[") {
+				s.Parts = append(s.Parts, make([][]*ast.Subscript, len(s.Columns)-len(s.Parts))...)
+				for p.isOp("[") {
+					s.Parts[len(s.Columns)-1] = append(s.Parts[len(s.Columns)-1], p.assignedPart())
+				}
+				p.defaultOK = false
 			}
 			if !p.acceptOp(",") {
 				break

@@ -247,12 +247,20 @@ func insertTargets(rel *catalog.Relation, s *ast.Insert) ([]int, error) {
 		if at < 0 {
 			return nil, pgerr.New(pgerr.UndefinedColumn, "column \"%s\" of relation \"%s\" does not exist", name, rel.Name).At(pos)
 		}
-		if slices.Contains(out, at) {
+		if j := slices.Index(out, at); j >= 0 && (partOf(s, i) == nil || partOf(s, j) == nil) {
 			return nil, pgerr.New(pgerr.DuplicateColumn, "column \"%s\" specified more than once", name).At(pos)
 		}
 		out = append(out, at)
 	}
 	return out, nil
+}
+
+// partOf gives the subscripts of the i-th column that an INSERT names, nil where it names all of it.
+func partOf(s *ast.Insert, i int) []*ast.Subscript {
+	if i < len(s.Parts) {
+		return s.Parts[i]
+	}
+	return nil
 }
 
 // identityValue says what becomes of a value that is given for a column: that of an identity column may be refused, or with
@@ -296,7 +304,7 @@ func (b *binder) insertSource(s *ast.Insert, rel *catalog.Relation, targets []in
 	}
 	v, isValues := s.Query.Body.(*ast.Values)
 	if isValues && len(s.Query.OrderBy) == 0 && s.Query.Limit == nil && s.Query.Offset == nil && s.Query.With == nil {
-		return b.insertValues(v, rel, targets, ctes, given, s.Overriding, tooMany)
+		return b.insertValues(s, v, rel, targets, ctes, given, tooMany)
 	}
 	r, err := b.queryIn(s.Query, nil, ctes)
 	if err != nil {
@@ -307,6 +315,7 @@ func (b *binder) insertSource(s *ast.Insert, rel *catalog.Relation, targets []in
 	}
 	p, isProject := r.rel.(*lProject)
 	var items []projItem
+	parts := map[int]int{}
 	for i, oc := range r.cols {
 		col := &rel.Columns[targets[i]]
 		if col.Generated != "" {
@@ -327,24 +336,46 @@ func (b *binder) insertSource(s *ast.Insert, rel *catalog.Relation, targets []in
 		} else if unknown(e) {
 			e = &Cast{X: e, To: types.Text}
 		}
-		x, err := b.assign(e, col.Type, col.Name, s.Query.Pos)
+		part := partOf(s, i)
+		x, typ, err := b.insertValue(e, col, part, s.Query.Pos)
 		if err != nil {
 			return nil, nil, err
 		}
+		id := 0
 		if k, ok := x.(*Column); ok {
-			given[targets[i]] = k.Index
-			continue
+			id = k.Index
+		} else {
+			id = b.newCol(col.Name, typ)
+			items = append(items, projItem{id, x})
 		}
-		id := b.newCol(col.Name, col.Type)
-		items = append(items, projItem{id, x})
-		given[targets[i]] = id
+		if part != nil {
+			parts[i] = id
+		} else {
+			given[targets[i]] = id
+		}
 	}
-	return extend(r.rel, items, b), given, nil
+	in, err := b.insertParts(s, rel, targets, extend(r.rel, items, b), parts, given)
+	return in, given, err
 }
 
-func (b *binder) insertValues(v *ast.Values, rel *catalog.Relation, targets []int, ctes *cteScope, given map[int]int, overriding string, check func(n, pos int) error) (lrel, map[int]int, error) {
+// insertValue converts what is inserted to the type of a column, or of the part of it that is given.
+func (b *binder) insertValue(e Expr, col *catalog.Column, part []*ast.Subscript, pos int) (Expr, types.T, error) {
+	if part == nil {
+		x, err := b.assign(e, col.Type, col.Name, pos)
+		return x, col.Type, err
+	}
+	t, err := partType(col, part, pos)
+	if err != nil {
+		return nil, t, err
+	}
+	x, err := b.assignTo(e, t, col.Name, pos)
+	return x, t, err
+}
+
+func (b *binder) insertValues(s *ast.Insert, v *ast.Values, rel *catalog.Relation, targets []int, ctes *cteScope, given map[int]int, check func(n, pos int) error) (lrel, map[int]int, error) {
 	sc := &scope{ctes: ctes}
 	var ids []int
+	partIDs := map[int]int{}
 	n := len(v.Rows[0])
 	if n > 0 {
 		if err := check(n, v.Rows[0][min(n-1, len(targets))].Position()); err != nil {
@@ -352,9 +383,22 @@ func (b *binder) insertValues(v *ast.Values, rel *catalog.Relation, targets []in
 		}
 	}
 	for i := range n {
-		id := b.newCol(rel.Columns[targets[i]].Name, rel.Columns[targets[i]].Type)
+		col := &rel.Columns[targets[i]]
+		t := col.Type
+		part := partOf(s, i)
+		if part != nil {
+			var err error
+			if t, err = partType(col, part, s.ColumnPos[i]); err != nil {
+				return nil, nil, err
+			}
+		}
+		id := b.newCol(col.Name, t)
 		ids = append(ids, id)
-		given[targets[i]] = id
+		if part != nil {
+			partIDs[i] = id
+		} else {
+			given[targets[i]] = id
+		}
 	}
 	lv := &lValues{ids: ids}
 	var parts []lrel
@@ -368,11 +412,14 @@ func (b *binder) insertValues(v *ast.Values, rel *catalog.Relation, targets []in
 			col := &rel.Columns[targets[i]]
 			_, useDefault := a.(*ast.Default)
 			if !useDefault {
-				skip, err := identityValue(col, overriding)
+				skip, err := identityValue(col, s.Overriding)
 				if err != nil {
 					return nil, nil, pgerr.AtPos(err, a.Position())
 				}
 				useDefault = skip
+			}
+			if useDefault && partOf(s, i) != nil {
+				return nil, nil, pgerr.New(pgerr.FeatureNotSupported, "cannot set an array element to DEFAULT").At(a.Position())
 			}
 			if useDefault {
 				x, err := BindDefault(col, b.o)
@@ -389,7 +436,7 @@ func (b *binder) insertValues(v *ast.Values, rel *catalog.Relation, targets []in
 			if err != nil {
 				return nil, nil, err
 			}
-			if es[i], err = b.assign(x, col.Type, col.Name, a.Position()); err != nil {
+			if es[i], _, err = b.insertValue(x, col, partOf(s, i), a.Position()); err != nil {
 				return nil, nil, err
 			}
 			sub = sub || hasSubquery(es[i])
@@ -402,7 +449,8 @@ func (b *binder) insertValues(v *ast.Values, rel *catalog.Relation, targets []in
 		}
 	}
 	if !sub {
-		return lv, given, nil
+		in, err := b.insertParts(s, rel, targets, lv, partIDs, given)
+		return in, given, err
 	}
 	u := &lUnion{ids: ids}
 	for _, row := range lv.rows {
@@ -423,7 +471,8 @@ func (b *binder) insertValues(v *ast.Values, rel *catalog.Relation, targets []in
 		u.from = append(u.from, from)
 	}
 	u.in = parts
-	return u, given, nil
+	in, err := b.insertParts(s, rel, targets, u, partIDs, given)
+	return in, given, err
 }
 
 func (b *binder) onConflict(c *ast.OnConflict, rel *catalog.Relation, alias string) (*Conflict, error) {

@@ -17,20 +17,11 @@ func (b *binder) assignPart(a ast.Assignment, rel *catalog.Relation, ctx *exprCt
 		return pgerr.New(pgerr.UndefinedColumn, "column \"%s\" of relation \"%s\" does not exist", name, rel.Name).At(a.Pos)
 	}
 	col := &rel.Columns[i]
-	elem, ok := col.Type.Elem()
-	isJSONB := col.Type.OID == types.OIDJSONB
-	if !ok && !isJSONB {
-		return pgerr.New(pgerr.DatatypeMismatch, "cannot subscript type %s because it does not support subscripting", col.Type.Bare().Format()).At(a.Pos)
+	if _, err := partType(col, a.Subs, a.Pos); err != nil {
+		return err
 	}
 	if _, ok := a.Value.(*ast.Default); ok {
 		return pgerr.New(pgerr.FeatureNotSupported, "cannot set an array element to DEFAULT").At(a.Pos)
-	}
-	if len(a.Subs) > 6 && !isJSONB {
-		return pgerr.New(pgerr.ProgramLimitExceeded, "number of array dimensions (%d) exceeds the maximum allowed (%d)", len(a.Subs), 6).At(a.Pos)
-	}
-	slice := false
-	for _, s := range a.Subs {
-		slice = slice || s.Slice
 	}
 	whole, ok := out[i]
 	if !ok {
@@ -44,22 +35,46 @@ func (b *binder) assignPart(a ast.Assignment, rel *catalog.Relation, ctx *exprCt
 			return err
 		}
 	}
-	if isJSONB {
-		x, err := b.assignJSONB(a, whole, ctx)
-		out[i] = x
-		return err
-	}
 	value, err := b.expr(ctx, a.Value)
 	if err != nil {
 		return err
 	}
-	to := elem
-	if slice {
-		to = col.Type
+	out[i], err = b.putPart(col, whole, a.Subs, value, a.Value.Position(), ctx, a.Pos)
+	return err
+}
+
+// partType gives the type of what is assigned to a part of a column.
+func partType(col *catalog.Column, subs []*ast.Subscript, pos int) (types.T, error) {
+	elem, ok := col.Type.Elem()
+	switch {
+	case col.Type.OID == types.OIDJSONB:
+		return types.JSONB, nil
+	case !ok:
+		return elem, pgerr.New(pgerr.DatatypeMismatch, "cannot subscript type %s because it does not support subscripting", col.Type.Bare().Format()).At(pos)
+	case len(subs) > 6:
+		return elem, pgerr.New(pgerr.ProgramLimitExceeded, "number of array dimensions (%d) exceeds the maximum allowed (%d)", len(subs), 6).At(pos)
 	}
-	if value, err = b.assignTo(value, to, name, a.Value.Position()); err != nil {
-		return err
+	for _, s := range subs {
+		if s.Slice {
+			return col.Type, nil
+		}
 	}
+	return elem, nil
+}
+
+// putPart gives a column's value with a part of it replaced.
+func (b *binder) putPart(col *catalog.Column, whole Expr, subs []*ast.Subscript, value Expr, valuePos int, ctx *exprCtx, pos int) (Expr, error) {
+	to, err := partType(col, subs, pos)
+	if err != nil {
+		return nil, err
+	}
+	if value, err = b.assignTo(value, to, col.Name, valuePos); err != nil {
+		return nil, err
+	}
+	if col.Type.OID == types.OIDJSONB {
+		return b.putJSONB(whole, subs, value, ctx, pos)
+	}
+	slice := to.OID == col.Type.OID
 	index := func(x ast.Expr, pos int) (Expr, error) {
 		if x == nil {
 			return nil, pgerr.New("2202E", "array slice subscript must provide both boundaries").
@@ -76,16 +91,16 @@ func (b *binder) assignPart(a ast.Assignment, rel *catalog.Relation, ctx *exprCt
 		return j, err
 	}
 	var lower, upper []Expr
-	for _, s := range a.Subs {
+	for _, s := range subs {
 		lo, err := index(s.Lo, s.Pos)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		hi := lo
 		switch {
 		case s.Slice:
 			if hi, err = index(s.Hi, s.Pos); err != nil {
-				return err
+				return nil, err
 			}
 		case slice: // in a slice, [n] means [1:n]
 			lo = &Const{int32(1), types.Int4}
@@ -96,8 +111,38 @@ func (b *binder) assignPart(a ast.Assignment, rel *catalog.Relation, ctx *exprCt
 	if slice {
 		args = append(args, upper...)
 	}
-	out[i] = &Call{Fn: fn.ArrayAssign(col.Type, len(a.Subs), slice), Args: args, Typ: col.Type, Pos: a.Pos}
-	return nil
+	return &Call{Fn: fn.ArrayAssign(col.Type, len(subs), slice), Args: args, Typ: col.Type, Pos: pos}, nil
+}
+
+// insertParts puts the parts of columns that an INSERT gives together: what it leaves out of such a column is NULL.
+func (b *binder) insertParts(s *ast.Insert, rel *catalog.Relation, targets []int, in lrel, ids, given map[int]int) (lrel, error) {
+	var items []projItem
+	made := map[int]Expr{}
+	ctx := &exprCtx{s: &scope{}, clause: "INSERT", noSubqueries: true}
+	for i, at := range targets {
+		id, ok := ids[i]
+		if !ok {
+			continue
+		}
+		col := &rel.Columns[at]
+		whole := made[at]
+		if whole == nil {
+			whole = &Const{nil, col.Type}
+		}
+		x, err := b.putPart(col, whole, s.Parts[i], b.col(id), 0, ctx, s.ColumnPos[i])
+		if err != nil {
+			return nil, err
+		}
+		made[at] = x
+	}
+	for _, at := range targets {
+		if x := made[at]; x != nil {
+			id := b.newCol(rel.Columns[at].Name, rel.Columns[at].Type)
+			items, given[at] = append(items, projItem{id, x}), id
+			delete(made, at)
+		}
+	}
+	return extend(in, items, b), nil
 }
 
 // assignTo converts what is assigned to a part of a column to the part's type.
@@ -110,18 +155,11 @@ func (b *binder) assignTo(e Expr, to types.T, column string, pos int) (Expr, err
 	return x, err
 }
 
-// assignJSONB binds SET column[..] = value of a jsonb column.
-func (b *binder) assignJSONB(a ast.Assignment, whole Expr, ctx *exprCtx) (Expr, error) {
-	value, err := b.expr(ctx, a.Value)
-	if err != nil {
-		return nil, err
-	}
-	if value, err = b.assignTo(value, types.JSONB, a.Columns[0], a.Value.Position()); err != nil {
-		return nil, err
-	}
+// putJSONB is putPart of a jsonb column.
+func (b *binder) putJSONB(whole Expr, subs []*ast.Subscript, value Expr, ctx *exprCtx, pos int) (Expr, error) {
 	args := []Expr{whole, value}
 	var ts []types.T
-	for _, s := range a.Subs {
+	for _, s := range subs {
 		if s.Slice || s.Lo == nil {
 			return nil, pgerr.New(pgerr.DatatypeMismatch, "jsonb subscript does not support slices").At(s.Pos)
 		}
@@ -143,5 +181,5 @@ func (b *binder) assignJSONB(a ast.Assignment, whole Expr, ctx *exprCtx) (Expr, 
 		}
 		args, ts = append(args, y), append(ts, to)
 	}
-	return &Call{Fn: fn.JSONBAssign(ts), Args: args, Typ: types.JSONB, Pos: a.Pos}, nil
+	return &Call{Fn: fn.JSONBAssign(ts), Args: args, Typ: types.JSONB, Pos: pos}, nil
 }

@@ -275,11 +275,13 @@ type MergeWhen struct {
 
 // Insert is INSERT. Query nil is DEFAULT VALUES.
 type Insert struct {
-	With       *With
-	Table      Name
-	Alias      string
-	Columns    []string
-	ColumnPos  []Pos
+	With      *With
+	Table     Name
+	Alias     string
+	Columns   []string
+	ColumnPos []Pos
+	// Parts are, beside Columns, the subscripts of columns of which a part is given; nil where no column has any.
+	Parts      [][]*Subscript
 	Overriding string
 	Query      *Query
 	OnConflict *OnConflict
