@@ -571,6 +571,36 @@ func (b *binder) generatedExpr(rel *catalog.Relation, i int, row []int) (Expr, e
 	return nil, pgerr.New(pgerr.InternalError, "generated column without expression")
 }
 
+func errColumnCount(a ast.Assignment) error {
+	return pgerr.New(pgerr.SyntaxError, "number of columns does not match number of values").At(a.Pos)
+}
+
+// rowQuery makes a subquery of several columns one whose single column is their row.
+func rowQuery(q *ast.ScalarQuery) ast.Expr {
+	star := &ast.RowExpr{Elems: []ast.Expr{&ast.Star{At: q.At}}}
+	star.Pos = q.Pos
+	s := &ast.Select{Items: []ast.SelectItem{{Expr: star, Pos: q.Pos}}, From: []ast.FromItem{&ast.SubqueryRef{Query: q.Query, Pos: q.Pos}}}
+	return &ast.ScalarQuery{At: q.At, Query: &ast.Query{Body: s, Pos: q.Pos}}
+}
+
+// assignRow binds SET (a, b) = row: e is computed once, and its fields go to the columns.
+func (b *binder) assignRow(e ast.Expr, a ast.Assignment, ctx *exprCtx, put func(name string, value ast.Expr, bound Expr, pos int) error) error {
+	x, err := b.expr(ctx, e)
+	if err != nil {
+		return err
+	}
+	rec := x.Type().Record()
+	if rec == nil || len(rec.Types) != len(a.Columns) {
+		return errColumnCount(a)
+	}
+	for i, n := range a.Columns {
+		if err := put(n, nil, fieldOf(x, i), a.Pos); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // assignments binds SET: column index -> new value.
 func (b *binder) assignments(set []ast.Assignment, rel *catalog.Relation, ctx *exprCtx) (map[int]Expr, error) {
 	out := map[int]Expr{}
@@ -625,11 +655,23 @@ func (b *binder) assignments(set []ast.Assignment, rel *catalog.Relation, ctx *e
 			continue
 		}
 		r, ok := a.Value.(*ast.RowExpr)
+		if q, isQuery := a.Value.(*ast.ScalarQuery); isQuery {
+			if err := b.assignRow(rowQuery(q), a, ctx, put); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if !ok {
-			return nil, notSupported("assigning a subquery to several columns", a.Pos).WithHint("Assign one column at a time, or use UPDATE .. FROM.")
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression").At(a.Value.Position())
+		}
+		if slices.ContainsFunc(r.Elems, func(x ast.Expr) bool { _, star := x.(*ast.Star); return star }) {
+			if err := b.assignRow(r, a, ctx, put); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		if len(r.Elems) != len(a.Columns) {
-			return nil, pgerr.New(pgerr.SyntaxError, "number of columns does not match number of values").At(a.Pos)
+			return nil, errColumnCount(a)
 		}
 		for i, n := range a.Columns {
 			if err := put(n, r.Elems[i], nil, a.Pos); err != nil {
