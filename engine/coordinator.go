@@ -311,9 +311,9 @@ func (c *coordinator) drain() {
 // comes back, before those that read from it, which would not see what it gives in a step otherwise. The caller holds c.step.
 func (c *coordinator) addJob(j *job) {
 	jobs := append(c.jobs, j)
-	by := make(map[uint32]*job, len(jobs))
+	by := make(map[uint32][]*job, len(jobs)) // a view that is being replaced has two
 	for _, k := range jobs {
-		by[k.rel.rel.OID] = k
+		by[k.rel.rel.OID] = append(by[k.rel.rel.OID], k)
 	}
 	c.jobs = make([]*job, 0, len(jobs))
 	seen := map[uint32]bool{}
@@ -328,16 +328,14 @@ func (c *coordinator) addJob(j *job) {
 				add(in)
 			}
 		}
-		k := by[oid]
-		if k == nil {
-			return
-		}
-		if k.graph != nil {
-			for _, in := range scannedOIDs(k.graph) {
-				add(in)
+		for _, k := range by[oid] {
+			if k.graph != nil {
+				for _, in := range scannedOIDs(k.graph) {
+					add(in)
+				}
 			}
+			c.jobs = append(c.jobs, k)
 		}
-		c.jobs = append(c.jobs, k)
 	}
 	for _, k := range jobs {
 		add(k.rel.rel.OID)
