@@ -26,7 +26,7 @@ const (
 	// replayTarget is how long a journal may take to be run again before a checkpoint is made whatever it costs.
 	replayTarget = 20 * time.Second
 	// stateFormat is the version of what operators write. A checkpoint of another version is not read: its view is computed anew.
-	stateFormat = 3
+	stateFormat = 4
 )
 
 // errOldState says that what is kept of a job is of another version of the engine, or of another plan.

@@ -137,3 +137,55 @@ func compareViews(t *testing.T, s *Session, views int) {
 		}
 	}
 }
+
+// TestLargeStates: states of many blocks, which are written to blobs while their jobs change them, are what they were at their epoch: views go on from
+// them as if nothing had been, also with another number of processors.
+func TestLargeStates(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	dir := t.TempDir()
+	views := map[string]string{
+		"j": "SELECT t.id, u.id AS u FROM t JOIN u ON t.k = u.k",
+		"l": "SELECT t.id, u.id AS u FROM t LEFT JOIN u ON t.id = u.id AND u.v > 500",
+		"n": "SELECT id, k, v FROM (SELECT *, row_number() OVER (PARTITION BY k ORDER BY v DESC, id) AS r FROM t) x WHERE r <= 2",
+		"g": "SELECT k, count(*) AS n, sum(v) AS s, min(v) AS m FROM t GROUP BY k",
+	}
+	for round := range 3 {
+		e, err := Open(Options{DataDir: dir, DurableEvery: time.Millisecond, Parallel: []int{1, 3, 2}[round]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.coord.step.Lock()
+		e.kept.blobs = true
+		e.coord.step.Unlock()
+		s, err := e.NewSession(SessionOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			run(t, s, "CREATE TABLE t (id int PRIMARY KEY, k int, v int); CREATE TABLE u (id int PRIMARY KEY, k int, v int)")
+			for name, sql := range views {
+				run(t, s, "CREATE MATERIALIZED VIEW "+name+" AS "+sql)
+			}
+		}
+		for range 8 {
+			for _, table := range []string{"t", "u"} {
+				from := rnd.IntN(30_000)
+				run(t, s, fmt.Sprintf("DELETE FROM %s WHERE id BETWEEN %d AND %d", table, from, from+rnd.IntN(3000)))
+				run(t, s, fmt.Sprintf("INSERT INTO %s SELECT i, i * 7919 %% 9973, i * %d %% 1000 FROM generate_series(%d, %d) i ON CONFLICT DO NOTHING",
+					table, 1+rnd.IntN(1000), from, from+rnd.IntN(6000)))
+			}
+		}
+		for name, sql := range views {
+			differ := fmt.Sprintf("SELECT count(*) FROM ((TABLE %s EXCEPT ALL (%s)) UNION ALL ((%s) EXCEPT ALL TABLE %s)) x", name, sql, sql, name)
+			if got := run(t, s, differ); got[0] != "0" {
+				t.Fatalf("round %d: view %s differs in %s rows; jobs %q", round, name, got[0], run(t, s, "SELECT relation, state, error FROM sys.jobs"))
+			}
+		}
+		s.Close()
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -68,7 +68,7 @@ func (b *builder) build(n planner.Node) (*fan, error) {
 		}
 		outs[i] = f
 	}
-	op, err := newParallel(n, b.g.ctx.Parallel)
+	op, err := newParallel(n, b.g.ctx.Parallel, b.g.ctx.Continuous)
 	if err != nil {
 		return nil, err
 	}

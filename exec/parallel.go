@@ -159,13 +159,14 @@ func windowColumns(n planner.Node) (cols []int) {
 	return cols
 }
 
-// newParallel makes n copies of the operator of a node, or one operator alone where it cannot be shared out.
-func newParallel(node planner.Node, n int) (Operator, error) {
+// newParallel makes n copies of the operator of a node, or one operator alone where it cannot be shared out. In a continuous query one copy is a
+// parallel, too, which does nothing but hand on: a state is read whatever number of copies there are to be after a restart.
+func newParallel(node planner.Node, n int, continuous bool) (Operator, error) {
 	keys := shareKeys(node)
-	if n <= 1 || keys == nil {
+	if n <= 1 && !continuous || keys == nil {
 		return newStateful(node)
 	}
-	p := &parallel{node: node, n: n, mark: Mark{W: vec.MinTime}, share: newKeyShare(node, keys)}
+	p := &parallel{node: node, n: max(n, 1), mark: Mark{W: vec.MinTime}, share: newKeyShare(node, keys)}
 	if a, ok := node.(*planner.Aggregate); ok && a.OnClose {
 		p.closes = newCloseOrder(a)
 	}
@@ -181,6 +182,14 @@ func (p *parallel) Open(ctx *Context, out Output) error {
 }
 
 func (p *parallel) open(n int) error {
+	if n == 1 {
+		op, err := newStateful(p.node)
+		if err != nil {
+			return err
+		}
+		p.copies = append(p.copies, &parallelCopy{p: p, op: op, mark: Mark{W: vec.MinTime}})
+		return op.Open(p.ctx, p.out)
+	}
 	for range n {
 		op, err := newStateful(p.node)
 		if err != nil {
@@ -210,6 +219,9 @@ func (p *parallel) open(n int) error {
 
 // Push shares the rows out by the hash of their keys.
 func (p *parallel) Push(input int, b *vec.Batch) error {
+	if len(p.copies) == 1 {
+		return p.copies[0].op.Push(input, b)
+	}
 	p.views = b.Views(p.views)
 	sel := p.share.split(input, p.views, b.N, len(p.copies), 0)
 	parts := make([]*vec.Batch, len(p.copies))
@@ -234,6 +246,9 @@ func (p *parallel) Push(input int, b *vec.Batch) error {
 
 // each calls f for every copy, side by side if that is worth it, and then sends on what they have sent.
 func (p *parallel) each(side bool, f func(i int, c *parallelCopy) error) error {
+	if len(p.copies) == 1 { // which sends for itself
+		return f(0, p.copies[0])
+	}
 	if side {
 		var wg sync.WaitGroup
 		for i, c := range p.copies[1:] {
@@ -312,6 +327,15 @@ func (p *parallel) Advance(input int, m Mark) error {
 
 func (p *parallel) Tick(t Tick) error {
 	return p.each(true, func(_ int, c *parallelCopy) error { return c.op.Tick(t) })
+}
+
+// sated implements sated for the one copy.
+func (p *parallel) sated(port int) bool {
+	if len(p.copies) != 1 {
+		return false
+	}
+	x, ok := p.copies[0].op.(sated)
+	return ok && x.sated(port)
 }
 
 // resume implements resumer.
