@@ -59,6 +59,8 @@ type coordinator struct {
 	step     sync.Mutex
 	jobs     []*job // in the order of their dependencies
 	draining bool   // connectors are read no more
+	// awaited are the relations that jobs read which are on their way back after a restart.
+	awaited map[uint32]bool
 }
 
 func newCoordinator(e *Engine) *coordinator {

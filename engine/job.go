@@ -270,7 +270,7 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 			}
 		}
 	}
-	if j.timed && j.e.coord.draining {
+	if j.timed && (j.e.coord.draining || j.e.coord.awaited[j.rel.rel.OID]) {
 		wait = time.Second
 	} else if j.timed && (j.e.asides.full() || j.e.persist.drains()) {
 		wait = time.Millisecond

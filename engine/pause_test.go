@@ -332,3 +332,31 @@ func TestResumeWhileChanging(t *testing.T) {
 	writers.Wait()
 	expect(t, s, "SELECT n FROM n", run(t, s, "SELECT count(*) FROM t")...)
 }
+
+// A paused view does not come back after a restart; what it reads goes on all the same.
+func TestRestartBelowPaused(t *testing.T) {
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "f.csv")
+	if err := os.WriteFile(file, []byte("a\n1\n2\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for generation := range 2 {
+		e, err := Open(Options{DataDir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := e.NewSession(SessionOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if generation == 0 {
+			run(t, s, "CREATE SOURCE f (a int) WITH (connector = 'file', path = '"+file+"', format = 'csv', follow = 'true'); CREATE MATERIALIZED VIEW n AS SELECT count(*) AS n FROM f")
+			run(t, s, "CREATE MATERIALIZED VIEW m AS SELECT n + 1 AS m FROM n; PAUSE m")
+		}
+		if err := os.WriteFile(file, []byte("a\n1\n2\n"+strings.Repeat("3\n", generation+1)), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the view to go on", func() bool { return run(t, s, "SELECT n FROM n")[0] == fmt.Sprint(3+generation) })
+		s.Close()
+		e.Close()
+	}
+}

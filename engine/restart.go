@@ -49,6 +49,7 @@ func (e *Engine) restart(ctx context.Context) error {
 		return err
 	}
 	e.resuming.Store(int32(len(jobs)))
+	e.awaitReaders(jobs)
 	for _, rel := range e.cat.Relations() {
 		if _, ok := rel.Option("connector"); ok && rel.Kind == catalog.Table {
 			at, err := e.persist.ingested(rel.OID)
@@ -60,30 +61,27 @@ func (e *Engine) restart(ctx context.Context) error {
 			e.write.Unlock()
 		}
 	}
-	back := make(chan struct{})
+	// What a view has given since it is back may be published while those that read it have taken it in, and not given anything yet: after
+	// one more step they fit together.
+	fit := &commit{alone: true, light: true, done: make(chan error, 1)}
 	e.running.Add(1)
 	go func() {
 		defer e.running.Done()
-		defer close(back)
-		for _, j := range jobs {
+		defer e.coord.enqueue(fit)
+		for i, j := range jobs {
 			if j.rel.Paused && j.sub != nil {
 				e.staysPaused(j)
+				e.awaitReaders(jobs[i+1:])
 				continue
 			}
 			err := e.restartJob(ctx, j)
 			e.resuming.Add(-1)
+			e.awaitReaders(jobs[i+1:])
 			e.coord.poke()
 			if err != nil && ctx.Err() == nil {
 				e.stayed(ctx, j.rel, err)
 			}
 		}
-	}()
-	// What a view has given since it is back may be published while those that read it have taken it in, and not given anything yet: after
-	// one more step they fit together.
-	fit := &commit{alone: true, light: true, done: make(chan error, 1)}
-	go func() {
-		<-back
-		e.coord.enqueue(fit)
 	}()
 	select {
 	case <-fit.done:
@@ -91,6 +89,28 @@ func (e *Engine) restart(ctx context.Context) error {
 		e.log.Info("jobs are still on their way back; queries are answered from what is stored")
 	}
 	return nil
+}
+
+// awaitReaders lets no view read more from its sources while one that reads the view is among those on their way back: queries would see the one ahead
+// of the other.
+func (e *Engine) awaitReaders(returning []restarted) {
+	cat := e.Catalog()
+	awaited := map[uint32]bool{}
+	var add func(rel *catalog.Relation)
+	add = func(rel *catalog.Relation) {
+		for _, oid := range rel.Depends {
+			if in := cat.ByOID(oid); in != nil && !awaited[oid] {
+				awaited[oid] = true
+				add(in)
+			}
+		}
+	}
+	for _, r := range returning {
+		add(r.rel)
+	}
+	e.coord.step.Lock()
+	e.coord.awaited = awaited
+	e.coord.step.Unlock()
 }
 
 // stoppedJobs lists the views and sinks, what they read before them. From now on the changes that each will have to take in are gathered.

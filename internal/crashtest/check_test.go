@@ -98,8 +98,10 @@ func (k *checker) number(sql string) int {
 func (k *checker) equal(what, a, b string) {
 	n := k.rows(fmt.Sprintf("SELECT * FROM ((%[1]s EXCEPT ALL %[2]s) UNION ALL (%[2]s EXCEPT ALL %[1]s)) AS x LIMIT 5", a, b))
 	if len(n) > 0 {
+		time.Sleep(time.Second) // tells what is lost from what comes late
 		again := k.rows(fmt.Sprintf("SELECT 'view' AS side, x::text FROM (%s) AS x UNION ALL SELECT 'query', y::text FROM (%s) AS y", a, b))
-		k.w.violation("%s differs from its query: %q; when both are read again: %q", what, n, again[:min(len(again), 60)])
+		jobs := k.rows("SELECT relation, state, changes, error FROM sys.jobs")
+		k.w.violation("%s differs from its query: %q; when both are read again, after a second: %q; jobs: %q", what, n, again[:min(len(again), 60)], jobs)
 	}
 }
 
