@@ -234,7 +234,7 @@ func (c *coordinator) publish(k *commit, deltas map[uint32][]*vec.Batch, now vec
 	e := c.e
 	// Views are applied to their working tables before the cut: readers hold snapshots of the old versions.
 	for _, j := range c.jobs {
-		if bs := deltas[j.rel.rel.OID]; j.rel.table != nil && len(bs) > 0 && j.failed == nil {
+		if bs := deltas[j.rel.rel.OID]; j.rel.table != nil && len(bs) > 0 && (j.failed == nil || len(j.carry) > 0) {
 			for _, b := range bs {
 				if err := j.rel.table.Apply(b); err != nil {
 					j.fail(err)
@@ -242,6 +242,9 @@ func (c *coordinator) publish(k *commit, deltas map[uint32][]*vec.Batch, now vec
 				}
 			}
 		}
+	}
+	for _, j := range c.jobs {
+		j.carry = nil
 	}
 	e.cut.Lock()
 	defer e.cut.Unlock()

@@ -114,6 +114,7 @@ type Engine struct {
 	queries     runningQueries
 	filling     sync.Map           // of *job: those whose views are being filled
 	ingests     map[uint32]*ingest // under write
+	fault       func(*job)         // of tests: called at the beginning of each step of a job
 	closed      atomic.Bool
 	stop        context.CancelFunc
 	stopping    <-chan struct{} // closed by stop

@@ -50,6 +50,11 @@ type job struct {
 	memory  queryMemory
 	took    time.Duration // of the last tick
 	again   bool          // it runs steps again: what they told has been told
+	// restarts is how often in a row it was brought back after it had failed inside, the last time at cameBack.
+	restarts int
+	cameBack time.Time
+	// carry is output from before the present step, of a job that has come back: it counts even if this step fails.
+	carry []*vec.Batch
 }
 
 // what names the job in messages.
@@ -247,9 +252,14 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 	defer func() {
 		if err != nil && ctx.Err() == nil {
 			j.fail(err)
+			j.comeBack(ctx)
 		}
 	}()
 	defer recovered(j.e, j.what(), &err)
+	j.carry = takeAll(j.out)
+	if j.e.fault != nil {
+		j.e.fault(j)
+	}
 	if j.paused != nil {
 		j.paused.hold(j.e.epoch+1, now, deltas)
 		return false, 0
@@ -305,7 +315,7 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 }
 
 func (j *job) takeOutput() []*vec.Batch {
-	bs := takeAll(j.out)
+	bs := append(j.carry, takeAll(j.out)...)
 	for _, b := range bs {
 		j.rows += int64(b.N)
 	}

@@ -104,8 +104,12 @@ func (j *job) resume() error {
 	c.step.Lock()
 	p := j.paused
 	if p == nil {
+		failed := j.failed
 		c.step.Unlock()
-		return nil
+		if failed == nil || j.journal == nil {
+			return nil
+		}
+		return j.wake() // of a job that failed: from the last epoch
 	}
 	if j.asleep || j.journal != nil {
 		again := p.waking
@@ -194,8 +198,10 @@ func (s *Session) pause(x *ast.Pause) error {
 	return s.e.setPaused(rel, !x.Resume)
 }
 
-// wake lets a paused job go on from what the store keeps of it, as after a restart.
-func (j *job) wake() error {
+// wake lets a job that is paused, or has failed, go on from what the store keeps of it, as after a restart.
+func (j *job) wake() error { return j.restart(context.Background()) }
+
+func (j *job) restart(ctx context.Context) error {
 	if j.sink != nil { // what it was given is committed, and its position recorded
 		j.sink.stop(false)
 		<-j.sink.done
@@ -203,7 +209,7 @@ func (j *job) wake() error {
 	if err := j.e.persist.wait(); err != nil {
 		return err
 	}
-	return j.e.restartAgain(context.Background(), j.rel.rel)
+	return j.e.restartAgain(ctx, j.rel.rel)
 }
 
 // setPaused makes a view or sink stand still or go on, and remembers it. The caller holds no lock of the engine.

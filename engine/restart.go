@@ -312,6 +312,7 @@ func (e *Engine) scheduleResumed(j *job) (err error) {
 		if k.rel.rel.OID != j.rel.rel.OID {
 			return false
 		}
+		j.restarts, j.cameBack = k.restarts, k.cameBack
 		k.close()
 		return true
 	})

@@ -71,3 +71,55 @@ func (f *feed) back(ctx context.Context) (away time.Duration, err error) {
 	old.Close()
 	return 0, nil
 }
+
+// A job that fails inside, by a panic of an operator, goes on from the last durable epoch. What fails again and again, and does not run
+// for a while in between, stays failed: RESUME tries once more.
+const (
+	maxRestarts = 3
+	steadyAfter = time.Minute
+)
+
+// comeBack lets a job that has just failed inside be brought back, after a pause that doubles from time to time. Readers see its last content meanwhile. The caller
+// holds coordinator.step and runs on behalf of the engine, until ctx is done.
+func (j *job) comeBack(ctx context.Context) {
+	if j.journal == nil || pgerr.Code(j.failed) != pgerr.InternalError {
+		return
+	}
+	if !j.cameBack.IsZero() && time.Since(j.cameBack) > steadyAfter {
+		j.restarts = 0
+	}
+	if j.restarts >= maxRestarts {
+		return
+	}
+	e, tried := j.e, j.restarts
+	e.running.Add(1)
+	go func() {
+		defer e.running.Done()
+		for n := tried; n < maxRestarts; n++ {
+			if sleep(ctx, firstRetry<<n) != nil {
+				return
+			}
+			rel := e.Catalog().ByOID(j.rel.rel.OID)
+			if rel == nil || e.jobOf(rel.OID) != j { // it was dropped, or somebody else has brought it back
+				return
+			}
+			e.coord.step.Lock()
+			j.restarts, j.cameBack = n+1, time.Now() // which the one that comes takes over
+			e.coord.step.Unlock()
+			err := j.restart(ctx)
+			if err == nil {
+				e.log.Info(rel.Kind.String()+" goes on from the last epoch", "name", rel.Name)
+				return
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			e.coord.step.Lock()
+			j.failed = err
+			e.coord.step.Unlock()
+			if pgerr.Code(err) != pgerr.InternalError {
+				return
+			}
+		}
+	}()
+}
