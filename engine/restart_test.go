@@ -169,12 +169,12 @@ func TestLargeStates(t *testing.T) {
 				run(t, s, "CREATE MATERIALIZED VIEW "+name+" AS "+sql)
 			}
 		}
-		for range 8 {
+		for range 4 {
 			for _, table := range []string{"t", "u"} {
-				from := rnd.IntN(30_000)
-				run(t, s, fmt.Sprintf("DELETE FROM %s WHERE id BETWEEN %d AND %d", table, from, from+rnd.IntN(3000)))
-				run(t, s, fmt.Sprintf("INSERT INTO %s SELECT i, i * 7919 %% 9973, i * %d %% 1000 FROM generate_series(%d, %d) i ON CONFLICT DO NOTHING",
-					table, 1+rnd.IntN(1000), from, from+rnd.IntN(6000)))
+				from := rnd.IntN(6_000)
+				run(t, s, fmt.Sprintf("DELETE FROM %s WHERE id BETWEEN %d AND %d", table, from, from+rnd.IntN(600)))
+				run(t, s, fmt.Sprintf("INSERT INTO %s SELECT i, i * 7919 %% 4001, i * %d %% 1000 FROM generate_series(%d, %d) i ON CONFLICT DO NOTHING",
+					table, 1+rnd.IntN(1000), from, from+rnd.IntN(2500)))
 			}
 		}
 		for name, sql := range views {
