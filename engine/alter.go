@@ -253,7 +253,9 @@ func prefix(from []int, n int) bool {
 func (s *Session) newRows(ctx context.Context, tt *txTable, next *catalog.Relation, w *rewrite) (*state.Table, error) {
 	schema := next.Fields()
 	work := state.NewTable(schema, next.PrimaryKey)
-	work.Track()
+	if s.e.stores(next) {
+		work.Track()
+	}
 	work.SetName(next.Name)
 	var prog *exec.Program
 	if w.exprs != nil {

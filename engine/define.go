@@ -192,7 +192,7 @@ func (e *Engine) register(rel *catalog.Relation) *relation {
 	if rel.Kind != catalog.Table && rel.Kind != catalog.MatView {
 		return nil
 	}
-	r := newRelation(rel)
+	r := e.newRelation(rel)
 	e.trackIndexes(r.indexes)
 	return r
 }
@@ -224,11 +224,16 @@ func (e *Engine) registerParts(rel *catalog.Relation) {
 	}
 }
 
+// stores reports whether the rows of a relation are written to a store, for which its table has to remember what changes.
+func (e *Engine) stores(rel *catalog.Relation) bool { return e.persist != nil && !rel.Temp }
+
 // newRelation makes the empty storage of a table or materialized view.
-func newRelation(rel *catalog.Relation) *relation {
+func (e *Engine) newRelation(rel *catalog.Relation) *relation {
 	r := &relation{rel: rel, table: state.NewTable(rel.Fields(), rel.PrimaryKey), indexes: newIndexes(rel)}
 	r.table.SetName(rel.Name)
-	r.table.Track()
+	if e.stores(rel) {
+		r.table.Track()
+	}
 	r.published = r.table.Snapshot()
 	return r
 }

@@ -159,7 +159,7 @@ func (s *Session) createMatView(ctx context.Context, x *ast.CreateView, rel *cat
 		r = s.e.register(rel)
 	} else {
 		rel.OID, rel.TypeOID, rel.Comment = old.OID, old.TypeOID, old.Comment
-		r = newRelation(rel)
+		r = s.e.newRelation(rel)
 	}
 	s.e.write.Unlock()
 	return s.fillMatView(ctx, x, rel, q, old, r)

@@ -84,7 +84,7 @@ func (e *Engine) readStore() error {
 			return err
 		}
 		if !ok && rel.Kind == catalog.MatView { // it was made, and was being filled
-			e.relations[rel.OID] = newRelation(rel)
+			e.relations[rel.OID] = e.newRelation(rel)
 			continue
 		}
 		if !ok {

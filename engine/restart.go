@@ -228,7 +228,7 @@ func (e *Engine) restartJob(ctx context.Context, r restarted) (err error) {
 	}
 	e.log.Warn("the materialized view is computed anew: its state is not kept in a form that this version reads", "view", r.rel.Name)
 	// Readers see what is stored until it has been computed.
-	started, err := s.startJob(ctx, newRelation(r.rel), q.Root, true)
+	started, err := s.startJob(ctx, e.newRelation(r.rel), q.Root, true)
 	if err != nil {
 		return err
 	}
