@@ -282,3 +282,43 @@ func builtinProcs(cat *catalog.Snapshot, n ast.Name, args []types.T) []uint32 {
 	}
 	return catalog.LookupProc(cat, nil, "pg_catalog", n.Base(), oids)
 }
+
+// alterFunction executes ALTER FUNCTION for what does not change what the function gives.
+func (s *Session) alterFunction(x *ast.Alter) error {
+	d := &ast.Drop{Kind: "function", Names: []ast.Name{x.Name}}
+	if x.Args != nil {
+		d.Args = [][]ast.TypeName{x.Args}
+	}
+	f, err := s.findFunction(s.catalog(), d, 0, x.Name)
+	if err != nil {
+		return err
+	}
+	for _, a := range x.Actions {
+		c := *f
+		switch a.Action {
+		case "owner to":
+			continue
+		case "rename to":
+			c.Name = a.NewName
+		case "set schema":
+			if _, ok := s.catalog().SchemaOID(a.NewName); !ok {
+				return pgerr.New(pgerr.InvalidSchemaName, "schema \"%s\" does not exist", a.NewName)
+			}
+			c.Schema = a.NewName
+		default:
+			return unsupportedAlter(x, a.Action)
+		}
+		if g := sameFunction(s.catalog(), &c); g != nil {
+			return pgerr.New(pgerr.DuplicateFunction, "function %s already exists in schema \"%s\"", c.Signature(), c.Schema)
+		}
+		for _, r := range s.catalog().Relations() {
+			if slices.Contains(r.Calls, f.OID) {
+				return pgerr.New(pgerr.DependentObjectsStillExist, "cannot rename function %s because other objects depend on it", f.Signature()).
+					WithDetail("%s %s depends on function %s", r.Kind, r.Name, f.Signature())
+			}
+		}
+		s.change(&ddl{ch: &catalogChange{PutFunctions: []*catalog.Function{&c}}})
+		f = &c
+	}
+	return nil
+}

@@ -9,6 +9,7 @@ import (
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
+	"streamsql/sql/parser/ast"
 	"streamsql/state"
 )
 
@@ -241,6 +242,47 @@ func (tt *txTable) apply(changes []*vec.Batch) (err error) {
 				}
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// alterIndex executes ALTER INDEX .. RENAME TO.
+func (s *Session) alterIndex(x *ast.Alter) error {
+	cat := s.catalog()
+	ix := cat.FindIndex(x.Name.Schema(), x.Name.Base(), s.searchPath(cat))
+	if ix == nil {
+		if x.IfExists {
+			s.notice(pgerr.New(pgerr.SuccessfulCompletion, "relation \"%s\" does not exist, skipping", x.Name.Base()))
+			return nil
+		}
+		return pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", x.Name.String()).At(x.Name.Pos)
+	}
+	for _, a := range x.Actions {
+		switch a.Action {
+		case "rename to":
+			if relationTaken(cat, ix.Rel.Schema)(a.NewName) {
+				return pgerr.New(pgerr.DuplicateTable, "relation \"%s\" already exists", a.NewName)
+			}
+			c := ix.Rel.Clone()
+			switch {
+			case ix.Primary:
+				c.PrimaryKeyName = a.NewName
+			case ix.Constraint != nil:
+				c.FindConstraint(ix.Name).Name = a.NewName
+			default:
+				for _, d := range c.Indexes {
+					if d.OID == ix.OID {
+						d.Name = a.NewName
+					}
+				}
+			}
+			if err := s.replaceTable(ix.Rel, c, nil, ix.Rel.Kind == catalog.Table); err != nil {
+				return err
+			}
+		case "owner to", "set", "reset", "set tablespace":
+		default:
+			return unsupportedAlter(x, a.Action)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 
 	"streamsql/catalog"
 	"streamsql/internal/pgerr"
+	"streamsql/sql/parser/ast"
 )
 
 // sequenceAhead is how many values of a sequence the store hears of at a time: after a crash so many may be left out, none is given twice.
@@ -261,6 +262,22 @@ func (i *sessionInfo) sequence(oid uint32, change string) error {
 	}
 	if change != "" && i.s.tx != nil && i.s.tx.readOnly && !r.Temp {
 		return pgerr.New(pgerr.ReadOnlySQLTransaction, "cannot execute %s() in a read-only transaction", change)
+	}
+	return nil
+}
+
+// alterSequence executes ALTER SEQUENCE.
+func (s *Session) alterSequence(rel *catalog.Relation, o *ast.SequenceOptions) error {
+	c := rel.Clone()
+	if err := s.sequenceOptions(c.Sequence, o, false); err != nil {
+		return err
+	}
+	if err := s.ownedBy(c, o); err != nil {
+		return err
+	}
+	s.change(&ddl{ch: &catalogChange{Put: []*catalog.Relation{c}}, after: func() { s.e.sequences.declare(c) }})
+	if o.Restart {
+		return s.sequenceRestart(c, o.RestartWith)
 	}
 	return nil
 }
