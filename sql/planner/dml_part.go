@@ -50,7 +50,7 @@ func partType(col *catalog.Column, subs []*ast.Subscript, pos int) (types.T, err
 	case col.Type.OID == types.OIDJSONB:
 		return types.JSONB, nil
 	case !ok:
-		return elem, pgerr.New(pgerr.DatatypeMismatch, "cannot subscript type %s because it does not support subscripting", col.Type.Bare().Format()).At(pos)
+		return elem, notSubscriptable(col.Type, pos)
 	case len(subs) > 6:
 		return elem, pgerr.New(pgerr.ProgramLimitExceeded, "number of array dimensions (%d) exceeds the maximum allowed (%d)", len(subs), 6).At(pos)
 	}
@@ -75,42 +75,18 @@ func (b *binder) putPart(col *catalog.Column, whole Expr, subs []*ast.Subscript,
 		return b.putJSONB(whole, subs, value, ctx, pos)
 	}
 	slice := to.OID == col.Type.OID
-	index := func(x ast.Expr, pos int) (Expr, error) {
-		if x == nil {
-			return nil, pgerr.New("2202E", "array slice subscript must provide both boundaries").
-				WithDetail("When assigning to a slice of an empty array value, slice boundaries must be fully specified.").At(pos)
-		}
-		e, err := b.expr(ctx, x)
-		if err != nil {
-			return nil, err
-		}
-		j, ok, err := b.coerce(e, types.Int4, fn.Assignment, x.Position())
-		if err == nil && !ok {
-			err = pgerr.New(pgerr.DatatypeMismatch, "array subscript must have type integer").At(x.Position())
-		}
-		return j, err
-	}
-	var lower, upper []Expr
 	for _, s := range subs {
-		lo, err := index(s.Lo, s.Pos)
-		if err != nil {
-			return nil, err
+		if s.Lo == nil || s.Slice && s.Hi == nil {
+			return nil, pgerr.New("2202E", "array slice subscript must provide both boundaries").
+				WithDetail("When assigning to a slice of an empty array value, slice boundaries must be fully specified.").At(s.Pos)
 		}
-		hi := lo
-		switch {
-		case s.Slice:
-			if hi, err = index(s.Hi, s.Pos); err != nil {
-				return nil, err
-			}
-		case slice: // in a slice, [n] means [1:n]
-			lo = &Const{int32(1), types.Int4}
-		}
-		lower, upper = append(lower, lo), append(upper, hi)
+	}
+	lower, upper, err := b.arraySubscripts(ctx, subs, slice)
+	if err != nil {
+		return nil, err
 	}
 	args := append([]Expr{whole, value}, lower...)
-	if slice {
-		args = append(args, upper...)
-	}
+	args = append(args, upper...)
 	return &Call{Fn: fn.ArrayAssign(col.Type, len(subs), slice), Args: args, Typ: col.Type, Pos: pos}, nil
 }
 
@@ -160,26 +136,11 @@ func (b *binder) putJSONB(whole Expr, subs []*ast.Subscript, value Expr, ctx *ex
 	args := []Expr{whole, value}
 	var ts []types.T
 	for _, s := range subs {
-		if s.Slice || s.Lo == nil {
-			return nil, pgerr.New(pgerr.DatatypeMismatch, "jsonb subscript does not support slices").At(s.Pos)
-		}
-		x, err := b.expr(ctx, s.Lo)
+		x, err := b.jsonbSubscript(ctx, s)
 		if err != nil {
 			return nil, err
 		}
-		to := types.Text
-		if t := x.Type(); !unknown(x) && fn.CanCoerce(t, types.Int4, fn.Implicit) {
-			to = types.Int4
-		}
-		y, ok, err := b.coerce(x, to, fn.Implicit, s.Lo.Position())
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			return nil, pgerr.New(pgerr.DatatypeMismatch, "subscript type %s is not supported", x.Type().Bare().Format()).
-				WithHint("jsonb subscript must be coercible to either integer or text.").At(s.Lo.Position())
-		}
-		args, ts = append(args, y), append(ts, to)
+		args, ts = append(args, x), append(ts, x.Type())
 	}
 	return &Call{Fn: fn.JSONBAssign(ts), Args: args, Typ: types.JSONB, Pos: pos}, nil
 }
