@@ -32,18 +32,15 @@ func (s *Session) alter(ctx context.Context, x *ast.Alter) error {
 		return unsupportedAlter(x, "")
 	}
 	cat := s.catalog()
-	rel := cat.Find(x.Name.Schema(), x.Name.Base(), s.searchPath(cat))
-	if rel == nil && x.Kind == "table" {
+	if x.Kind == "table" && cat.Find(x.Name.Schema(), x.Name.Base(), s.searchPath(cat)) == nil {
 		if ix := cat.FindIndex(x.Name.Schema(), x.Name.Base(), s.searchPath(cat)); ix != nil {
 			return s.alterIndex(x)
 		}
 	}
+	rel, err := s.relationNamed(cat, x.Name, x.IfExists)
 	switch {
-	case rel == nil && x.IfExists:
-		s.notice(pgerr.New(pgerr.SuccessfulCompletion, "relation \"%s\" does not exist, skipping", x.Name.Base()))
-		return nil
 	case rel == nil:
-		return pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", x.Name.String()).At(x.Name.Pos)
+		return err
 	case rel.Kind == catalog.System:
 		return pgerr.New(pgerr.InsufficientPrivilege, "permission denied: \"%s\" is a system catalog", rel.Name).At(x.Name.Pos)
 	case allowed != nil && !slices.Contains(allowed, rel.Kind):
@@ -62,6 +59,19 @@ func (s *Session) alter(ctx context.Context, x *ast.Alter) error {
 		}
 	}
 	return nil
+}
+
+// relationNamed finds the relation that a statement is about. With ifExists it is no error that there is none: there is a notice, and the relation is nil.
+func (s *Session) relationNamed(cat *catalog.Snapshot, name ast.Name, ifExists bool) (*catalog.Relation, error) {
+	rel := cat.Find(name.Schema(), name.Base(), s.searchPath(cat))
+	switch {
+	case rel != nil:
+		return rel, nil
+	case ifExists:
+		s.notice(pgerr.New(pgerr.SuccessfulCompletion, "relation \"%s\" does not exist, skipping", name.Base()))
+		return nil, nil
+	}
+	return nil, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", name.String()).At(name.Pos)
 }
 
 func unsupportedAlter(x *ast.Alter, action string) error {

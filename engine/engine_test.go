@@ -68,9 +68,10 @@ func tryRun(s *Session, sql string) (rows []string, err error) {
 	return rows, nil
 }
 
-func open(t testing.TB) (*Engine, *Session) {
+// start opens an engine and a session, which the test closes.
+func start(t testing.TB, o Options) (*Engine, *Session) {
 	t.Helper()
-	e, err := Open(Options{})
+	e, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +79,13 @@ func open(t testing.TB) (*Engine, *Session) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return e, s
+}
+
+// open is start in memory alone; the end of the test closes both.
+func open(t testing.TB) (*Engine, *Session) {
+	t.Helper()
+	e, s := start(t, Options{})
 	t.Cleanup(func() {
 		s.Close()
 		e.Close()

@@ -27,14 +27,7 @@ func TestParallelism(t *testing.T) {
 	}
 	want := make([][]string, len(queries))
 	for _, n := range []int{1, 2, 3, 4} {
-		e, err := Open(Options{Parallel: n})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := e.NewSession(SessionOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		e, s := start(t, Options{Parallel: n})
 		run(t, s, `CREATE SOURCE bid (WATERMARK FOR date_time AS date_time) WITH (connector = 'nexmark', table = 'bid', events = '20000')`)
 		for i, q := range queries {
 			rows := run(t, s, q.sql)

@@ -181,13 +181,10 @@ func (j *job) resume() error {
 // pause executes PAUSE and RESUME.
 func (s *Session) pause(x *ast.Pause) error {
 	cat := s.e.Catalog()
-	rel := cat.Find(x.Name.Schema(), x.Name.Base(), s.searchPath(cat))
+	rel, err := s.relationNamed(cat, x.Name, x.IfExists)
 	switch {
-	case rel == nil && x.IfExists:
-		s.notice(pgerr.New(pgerr.SuccessfulCompletion, "relation \"%s\" does not exist, skipping", x.Name.Base()))
-		return nil
 	case rel == nil:
-		return pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", x.Name.String()).At(x.Name.Pos)
+		return err
 	case rel.Kind != catalog.MatView && rel.Kind != catalog.Sink, x.Kind == "sink" && rel.Kind != catalog.Sink, x.Kind == "materialized view" && rel.Kind != catalog.MatView:
 		what := x.Kind
 		if what == "" {

@@ -147,14 +147,7 @@ func TestPauseHolds(t *testing.T) {
 func TestPauseSurvives(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 3 {
-		e, err := Open(Options{DataDir: dir})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := e.NewSession(SessionOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		e, s := start(t, Options{DataDir: dir})
 		switch i {
 		case 0:
 			run(t, s, "CREATE TABLE t (n int); CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t; INSERT INTO t VALUES (1); PAUSE v; INSERT INTO t VALUES (2)")
@@ -190,14 +183,7 @@ func TestSilentSteps(t *testing.T) {
 	}
 	defer file.Close()
 	for restarts := range 2 {
-		e, err := Open(Options{DataDir: filepath.Join(dir, "data")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := e.NewSession(SessionOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		e, s := start(t, Options{DataDir: filepath.Join(dir, "data")})
 		e.coord.step.Lock()
 		e.kept.rare = true // the journal grows
 		e.coord.step.Unlock()
@@ -227,14 +213,7 @@ func TestPausedSinkSurvives(t *testing.T) {
 	dir := t.TempDir()
 	want := 0
 	for i := range 6 {
-		e, err := Open(Options{DataDir: filepath.Join(dir, "data")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := e.NewSession(SessionOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		e, s := start(t, Options{DataDir: filepath.Join(dir, "data")})
 		insert := func() {
 			want++
 			run(t, s, fmt.Sprintf("INSERT INTO t VALUES (%d)", want))
@@ -271,14 +250,7 @@ func TestPausedSinkSurvives(t *testing.T) {
 // A view that was paused goes on ahead of the views that read it: they take in what it gives from then on.
 func TestResumedViewIsReadOn(t *testing.T) {
 	for _, dir := range []string{"", t.TempDir()} {
-		e, err := Open(Options{DataDir: dir})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := e.NewSession(SessionOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		e, s := start(t, Options{DataDir: dir})
 		run(t, s, `CREATE TABLE t (id int); CREATE MATERIALIZED VIEW a AS SELECT id % 10 AS k, count(*) AS n FROM t GROUP BY 1;
 			CREATE VIEW between AS SELECT n FROM a; CREATE MATERIALIZED VIEW b AS SELECT sum(n) AS n FROM between;
 			CREATE MATERIALIZED VIEW c AS SELECT n + 1 AS n FROM b; INSERT INTO t SELECT * FROM generate_series(1, 100)`)
@@ -295,15 +267,8 @@ func TestResumedViewIsReadOn(t *testing.T) {
 
 // What becomes durable while a view is on its way back is taken in once: from the store, or as it comes.
 func TestResumeWhileChanging(t *testing.T) {
-	e, err := Open(Options{DataDir: t.TempDir(), DurableEvery: time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e, s := start(t, Options{DataDir: t.TempDir(), DurableEvery: time.Millisecond})
 	defer e.Close()
-	s, err := e.NewSession(SessionOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	defer s.Close()
 	run(t, s, "CREATE TABLE t (id int); CREATE MATERIALIZED VIEW n AS SELECT count(*) AS n FROM t")
 	var stop atomic.Bool
@@ -340,14 +305,7 @@ func TestRestartBelowPaused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for generation := range 2 {
-		e, err := Open(Options{DataDir: dir})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := e.NewSession(SessionOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		e, s := start(t, Options{DataDir: dir})
 		if generation == 0 {
 			run(t, s, "CREATE SOURCE f (a int) WITH (connector = 'file', path = '"+file+"', format = 'csv', follow = 'true'); CREATE MATERIALIZED VIEW n AS SELECT count(*) AS n FROM f")
 			run(t, s, "CREATE MATERIALIZED VIEW m AS SELECT n + 1 AS m FROM n; PAUSE m")

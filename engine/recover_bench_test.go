@@ -11,15 +11,8 @@ import (
 func BenchmarkCommits(b *testing.B) {
 	for _, clients := range []int{1, 16} {
 		b.Run(fmt.Sprint("clients=", clients), func(b *testing.B) {
-			e, err := Open(Options{DataDir: b.TempDir()})
-			if err != nil {
-				b.Fatal(err)
-			}
+			e, s := start(b, Options{DataDir: b.TempDir()})
 			defer e.Close()
-			s, err := e.NewSession(SessionOptions{})
-			if err != nil {
-				b.Fatal(err)
-			}
 			run(b, s, "CREATE TABLE t (id bigint PRIMARY KEY, v text)")
 			s.Close()
 			var next atomic.Int64
@@ -49,14 +42,7 @@ func BenchmarkRecovery(b *testing.B) {
 	for _, rows := range []int{0, 100_000, 2_000_000} {
 		b.Run(fmt.Sprint("rows=", rows), func(b *testing.B) {
 			dir := b.TempDir()
-			e, err := Open(Options{DataDir: dir})
-			if err != nil {
-				b.Fatal(err)
-			}
-			s, err := e.NewSession(SessionOptions{})
-			if err != nil {
-				b.Fatal(err)
-			}
+			e, s := start(b, Options{DataDir: dir})
 			run(b, s, "CREATE TABLE t (id bigint PRIMARY KEY, v text)")
 			for from := 0; from < rows; from += 100_000 {
 				run(b, s, fmt.Sprintf("INSERT INTO t SELECT n, 'a text of some length, which is written again and again ' || n FROM generate_series(%d, %d) n", from+1, from+100_000))
@@ -66,14 +52,7 @@ func BenchmarkRecovery(b *testing.B) {
 			var first time.Duration
 			for b.Loop() {
 				began := time.Now()
-				e, err := Open(Options{DataDir: dir})
-				if err != nil {
-					b.Fatal(err)
-				}
-				s, err := e.NewSession(SessionOptions{})
-				if err != nil {
-					b.Fatal(err)
-				}
+				e, s := start(b, Options{DataDir: dir})
 				run(b, s, "SELECT v FROM t LIMIT 1")
 				first += time.Since(began)
 				s.Close()

@@ -24,14 +24,7 @@ func reopen(t *testing.T, e *Engine, s *Session, dir string) (*Engine, *Session)
 			t.Fatal(err)
 		}
 	}
-	e, err := Open(Options{DataDir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s, err = e.NewSession(SessionOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	return e, s
+	return start(t, Options{DataDir: dir})
 }
 
 // TestRestart: tables, definitions and views over tables are there again after a restart, also after another.

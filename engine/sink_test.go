@@ -162,14 +162,7 @@ func TestSinkErrors(t *testing.T) {
 func TestSinkAfterRestart(t *testing.T) {
 	data, dir := t.TempDir(), t.TempDir()
 	for i := range 3 {
-		e, err := Open(Options{DataDir: data})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := e.NewSession(SessionOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		e, s := start(t, Options{DataDir: data})
 		if i == 0 {
 			run(t, s, "CREATE TABLE t (a int) APPEND ONLY; CREATE SINK k FROM t WITH (connector = 'file', path = '"+dir+"')")
 		}
@@ -189,14 +182,7 @@ func TestSinkAfterRestart(t *testing.T) {
 func TestDroppedSinkEnds(t *testing.T) {
 	for range 20 {
 		alloc := memory.NewCheckedAllocator(memory.NewGoAllocator())
-		e, err := Open(Options{Alloc: alloc})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := e.NewSession(SessionOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		e, s := start(t, Options{Alloc: alloc})
 		run(t, s, `CREATE TABLE t (a int); CREATE TABLE out (a int);
 			CREATE SINK k AS SELECT x.a FROM t AS x JOIN t AS y USING (a) WITH (connector = 'table', table = 'out');
 			INSERT INTO t SELECT n FROM generate_series(1, 5000) n; DROP SINK k`)

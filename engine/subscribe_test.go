@@ -213,15 +213,8 @@ func strip(t *testing.T, rows []string, want ...string) []string {
 // TestHistoryForgets checks that what was forgotten is refused, and that what is remembered is right
 // however many segments it lies in.
 func TestHistoryForgets(t *testing.T) {
-	e, err := Open(Options{HistoryBytes: 200 << 10})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e, s := start(t, Options{HistoryBytes: 200 << 10})
 	defer e.Close()
-	s, err := e.NewSession(SessionOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	defer s.Close()
 	run(t, s, "CREATE TABLE t (a int)")
 	var at, content []string

@@ -20,14 +20,7 @@ func TestTemporalFilter(t *testing.T) {
 		now.Store(x.UnixMicro())
 	}
 	at("2026-03-01 12:00:05") // ticks are some microseconds later, so nothing stands on the edge
-	e, err := Open(Options{Clock: func() vec.Time { return now.Load() }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := e.NewSession(SessionOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e, s := start(t, Options{Clock: func() vec.Time { return now.Load() }})
 	defer e.Close()
 	defer s.Close()
 	run(t, s, `SET timezone = 'UTC'`)

@@ -217,7 +217,7 @@ func (g *byteGroups) Intern(cols []vec.Vec, ids []uint32) {
 				orig = g.orig
 			}
 			id = g.add(k, orig, h)
-			g.place(h, id)
+			placeGroup(g.slots.s, h, id)
 		}
 		ids[i] = id
 	}
@@ -248,12 +248,14 @@ func (g *byteGroups) add(k, orig []byte, h uint64) uint32 {
 	return id
 }
 
-func (g *byteGroups) place(h uint64, id uint32) {
+// placeGroup enters a group under its hash: slots, of which there is a power of two, hold a half of the hash and the number of the group plus one.
+func placeGroup(slots []uint64, h uint64, id uint32) {
+	mask := uint64(len(slots) - 1)
 	p := h
-	for g.slots.s[p&g.mask] != 0 {
+	for slots[p&mask] != 0 {
 		p++
 	}
-	g.slots.s[p&g.mask] = h>>32<<32 | uint64(id+1)
+	slots[p&mask] = h>>32<<32 | uint64(id+1)
 }
 
 func (g *byteGroups) rehash() {
@@ -263,7 +265,7 @@ func (g *byteGroups) rehash() {
 	g.mask = uint64(len(g.slots.s) - 1)
 	for _, s := range old.s {
 		if s != 0 {
-			g.place(g.refs.s[uint32(s)-1].hash, uint32(s)-1)
+			placeGroup(g.slots.s, g.refs.s[uint32(s)-1].hash, uint32(s)-1)
 		}
 	}
 	old.free(g.alloc)

@@ -374,7 +374,7 @@ func (g *pairGroups) insert(k pairKey, h uint64) uint32 {
 		g.mask = uint64(len(g.slots.s) - 1)
 		for _, s := range old.s {
 			if s != 0 {
-				g.place(g.keys.s[uint32(s)-1].hash(), uint32(s)-1)
+				placeGroup(g.slots.s, g.keys.s[uint32(s)-1].hash(), uint32(s)-1)
 			}
 		}
 		old.free(g.alloc)
@@ -382,16 +382,8 @@ func (g *pairGroups) insert(k pairKey, h uint64) uint32 {
 	id := g.ids.next()
 	g.keys.grow(g.alloc, int(id)+1)
 	g.keys.s[id] = k
-	g.place(h, id)
+	placeGroup(g.slots.s, h, id)
 	return id
-}
-
-func (g *pairGroups) place(h uint64, id uint32) {
-	p := h
-	for g.slots.s[p&g.mask] != 0 {
-		p++
-	}
-	g.slots.s[p&g.mask] = h>>32<<32 | uint64(id+1)
 }
 
 func (g *pairGroups) Find(cols []vec.Vec, ids []uint32) {

@@ -155,29 +155,8 @@ func (s *asofSide) compare(e timedRow, w uint64, cols []vec.Vec, i int) int {
 
 // find gives the first place whose row is not less; less must be true of the rows before it only.
 func (l *timedRows) find(less func(e timedRow) bool) asofPlace {
-	lo, hi := 0, len(l.chunks)
-	for lo < hi {
-		m := int(uint(lo+hi) >> 1)
-		if c := l.chunks[m]; less(c[len(c)-1]) {
-			lo = m + 1
-		} else {
-			hi = m
-		}
-	}
-	if lo == len(l.chunks) {
-		return asofPlace{lo, 0}
-	}
-	c, chunk := l.chunks[lo], lo
-	lo, hi = 0, len(c)
-	for lo < hi {
-		m := int(uint(lo+hi) >> 1)
-		if less(c[m]) {
-			lo = m + 1
-		} else {
-			hi = m
-		}
-	}
-	return asofPlace{chunk, lo}
+	chunk, at := findInChunks(l.chunks, less)
+	return asofPlace{chunk, at}
 }
 
 // search gives where row i of cols stands or would stand.

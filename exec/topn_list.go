@@ -13,34 +13,10 @@ const maxChunk = 512
 
 // search gives where row i of cols stands or would stand: behind all rows that compare less.
 func (l *rankedRows) search(o *rowOrder, cols []vec.Vec, i int) (chunk, at int) {
-	less := func(r rowRef) bool {
+	return findInChunks(l.chunks, func(r rowRef) bool {
 		b, row := o.store.at(r)
 		return o.compareAll(b, row, cols, i) < 0
-	}
-	lo, hi := 0, len(l.chunks)
-	for lo < hi {
-		m := int(uint(lo+hi) >> 1)
-		if c := l.chunks[m]; less(c[len(c)-1]) {
-			lo = m + 1
-		} else {
-			hi = m
-		}
-	}
-	if lo == len(l.chunks) {
-		return lo, 0
-	}
-	chunk = lo
-	c := l.chunks[chunk]
-	lo, hi = 0, len(c)
-	for lo < hi {
-		m := int(uint(lo+hi) >> 1)
-		if less(c[m]) {
-			lo = m + 1
-		} else {
-			hi = m
-		}
-	}
-	return chunk, lo
+	})
 }
 
 // insert puts r at the place that search gave.

@@ -40,9 +40,7 @@ type windowAggregate struct {
 	done  bool
 	views []vec.Vec
 	times []vec.Time
-	used  []bool
-	part  []vec.Vec
-	ops   []vec.Op
+	part  batchPart
 	wins  []window.Window
 	late  []int32
 }
@@ -54,16 +52,7 @@ func (a *windowAggregate) Open(ctx *Context, out Output) error {
 	a.final = ctx.Continuous && (a.n.OnClose || a.n.FreeLate)
 	a.open = map[window.Window]*openWindow{}
 	a.w = vec.MinTime
-	cols := len(a.n.Input.Schema().Fields)
-	a.used = make([]bool, cols)
-	for _, k := range a.n.Keys {
-		a.used[k] = true
-	}
-	a.plan.aggs.columns(a.used)
-	a.part = make([]vec.Vec, cols)
-	for i := range a.part {
-		a.part[i].SetAllocator(ctx.Alloc)
-	}
+	a.part.open(a.n, a.plan, ctx)
 	return nil
 }
 
@@ -267,21 +256,8 @@ func (a *windowAggregate) lateEnd(_ *vec.Batch, row int) vec.Time {
 
 // addPart gives a window its rows of the batch.
 func (a *windowAggregate) addPart(o *openWindow, b *vec.Batch) {
-	for c, used := range a.used {
-		if used {
-			a.part[c].Reset(a.views[c].Kind, 0)
-			a.part[c].Gather(&a.views[c], o.sel)
-		}
-	}
-	var ops []vec.Op
-	if b.Ops != nil {
-		ops = a.ops[:0]
-		for _, r := range o.sel {
-			ops = append(ops, b.Ops[r])
-		}
-		a.ops = ops
-	}
-	o.add(a.part, len(o.sel), ops)
+	cols, ops := a.part.take(a.views, b.Ops, o.sel)
+	o.add(cols, len(o.sel), ops)
 }
 
 // tumble is each for the plain grid where no row can be late.
@@ -470,7 +446,7 @@ func (a *windowAggregate) Close() error {
 	for _, o := range a.order {
 		o.close()
 	}
-	releaseViews(a.part)
+	a.part.release()
 	a.plan.release()
 	return nil
 }

@@ -75,9 +75,7 @@ type paneAggregate struct {
 	chosen []*pane
 	views  []vec.Vec
 	times  []vec.Time
-	used   []bool
-	part   []vec.Vec
-	ops    []vec.Op
+	part   batchPart
 }
 
 func (a *paneAggregate) Open(ctx *Context, out Output) error {
@@ -85,16 +83,7 @@ func (a *paneAggregate) Open(ctx *Context, out Output) error {
 	a.plan = newGroupPlan(a.n, ctx, out)
 	a.set = a.plan.take(window.Window{})
 	a.size, a.hold, a.w = a.spec.PaneSize(), max(a.n.Hold, a.n.Lateness), vec.MinTime
-	cols := len(a.n.Input.Schema().Fields)
-	a.used = make([]bool, cols)
-	for _, k := range a.n.Keys {
-		a.used[k] = true
-	}
-	a.plan.aggs.columns(a.used)
-	a.part = make([]vec.Vec, cols)
-	for i := range a.part {
-		a.part[i].SetAllocator(ctx.Alloc)
-	}
+	a.part.open(a.n, a.plan, ctx)
 	return nil
 }
 
@@ -200,21 +189,8 @@ func (a *paneAggregate) apply(b *vec.Batch) {
 		if len(p.sel) == b.N {
 			a.add(p, a.views, b.N, b.Ops)
 		} else {
-			for c, used := range a.used {
-				if used {
-					a.part[c].Reset(a.views[c].Kind, 0)
-					a.part[c].Gather(&a.views[c], p.sel)
-				}
-			}
-			var ops []vec.Op
-			if b.Ops != nil {
-				ops = a.ops[:0]
-				for _, r := range p.sel {
-					ops = append(ops, b.Ops[r])
-				}
-				a.ops = ops
-			}
-			a.add(p, a.part, len(p.sel), ops)
+			cols, ops := a.part.take(a.views, b.Ops, p.sel)
+			a.add(p, cols, len(p.sel), ops)
 		}
 		p.sel = p.sel[:0]
 	}
@@ -487,7 +463,7 @@ func (a *paneAggregate) Close() error {
 		p.aggs.close()
 	}
 	a.set.close()
-	releaseViews(a.part)
+	a.part.release()
 	a.plan.release()
 	return nil
 }

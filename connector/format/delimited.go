@@ -108,18 +108,7 @@ func (d *Delimited) nextText() ([]Field, bool, error) {
 	d.line++
 	d.fields = d.fields[:0]
 	if bytes.IndexByte(line, '\\') < 0 {
-		for {
-			i := bytes.IndexByte(line, d.Delim)
-			f := line
-			if i >= 0 {
-				f = line[:i]
-			}
-			d.fields = append(d.fields, Field{Bytes: f, Null: bytes.Equal(f, d.Null)})
-			if i < 0 {
-				return d.fields, true, nil
-			}
-			line = line[i+1:]
-		}
+		return d.split(line), true, nil
 	}
 	d.scratch = d.scratch[:0]
 	if cap(d.scratch) < len(line) {
@@ -181,6 +170,22 @@ func (d *Delimited) nextText() ([]Field, bool, error) {
 	}
 }
 
+// split cuts a line in which nothing is quoted or escaped.
+func (d *Delimited) split(line []byte) []Field {
+	for {
+		i := bytes.IndexByte(line, d.Delim)
+		f := line
+		if i >= 0 {
+			f = line[:i]
+		}
+		d.fields = append(d.fields, Field{Bytes: f, Null: bytes.Equal(f, d.Null)})
+		if i < 0 {
+			return d.fields
+		}
+		line = line[i+1:]
+	}
+}
+
 func hexVal(c byte) int {
 	switch {
 	case c >= '0' && c <= '9':
@@ -209,18 +214,7 @@ func (d *Delimited) nextCSV() ([]Field, bool, error) {
 	if bytes.IndexByte(line, d.Quote) < 0 {
 		d.start, d.at = d.at, next
 		d.line++
-		for {
-			i := bytes.IndexByte(line, d.Delim)
-			f := line
-			if i >= 0 {
-				f = line[:i]
-			}
-			d.fields = append(d.fields, Field{Bytes: f, Null: bytes.Equal(f, d.Null)})
-			if i < 0 {
-				return d.fields, true, nil
-			}
-			line = line[i+1:]
-		}
+		return d.split(line), true, nil
 	}
 	// Quoted: walk byte by byte, over line ends where need be.
 	type span struct {

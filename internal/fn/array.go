@@ -283,14 +283,7 @@ func dimsKernel(f func(dims []types.Dim, n int, d int32) types.Datum) Kernel {
 			if len(args) > 1 {
 				d = args[1].I32[i]
 			}
-			switch r := f(dims, count, d); {
-			case variable(out.Kind):
-				out.AppendDatum(r)
-			case r == nil:
-				out.SetNull(i)
-			default:
-				setDatum(out, i, r)
-			}
+			putDatum(out, i, f(dims, count, d), nil)
 		}
 	}
 }

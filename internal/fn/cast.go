@@ -21,7 +21,6 @@ func fromText(t types.T) castKernel {
 	if t.Kind() == types.KindString && t.Category() == 'S' && !t.Is(types.Name) {
 		return func(_ *Ctx, in, out *vec.Vec, n int, _ int32, _ bool) { copyValues(in, out, n) }
 	}
-	fixed := !variable(t.Kind())
 	return func(c *Ctx, in, out *vec.Vec, n int, mod int32, _ bool) {
 		to := t
 		if t.Is(types.Interval) {
@@ -33,14 +32,7 @@ func fromText(t types.T) castKernel {
 				continue
 			}
 			d, err := types.ParseText(&c.Env, to, in.Str(i))
-			switch {
-			case err != nil:
-				failLane(out, i, err)
-			case fixed:
-				setDatum(out, i, d)
-			default:
-				out.AppendDatum(d)
-			}
+			putDatum(out, i, d, err)
 		}
 	}
 }

@@ -52,7 +52,6 @@ func regexKernel(flags string, negate bool) Kernel {
 func regexRows(flagsAt int, f func(r *regex, a []*vec.Vec, i int) (types.Datum, error)) Kernel {
 	return func(_ *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 		var m regexMemo
-		fixed := !variable(out.Kind)
 		for i := range n {
 			if anyNull(args, i) {
 				skip(out)
@@ -67,16 +66,7 @@ func regexRows(flagsAt int, f func(r *regex, a []*vec.Vec, i int) (types.Datum, 
 			if err == nil {
 				d, err = f(r, args, i)
 			}
-			switch {
-			case err != nil:
-				failLane(out, i, err)
-			case !fixed:
-				out.AppendDatum(d)
-			case d == nil:
-				out.SetNull(i)
-			default:
-				setDatum(out, i, d)
-			}
+			putDatum(out, i, d, err)
 		}
 	}
 }

@@ -195,7 +195,6 @@ func row3e[A, B, D, R value](f func(c *Ctx, a A, b B, d D) (R, error)) Kernel {
 func rowD(f func(c *Ctx, a []types.Datum) (types.Datum, error), strict bool) Kernel {
 	return func(c *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 		row := make([]types.Datum, len(args))
-		fixed := !variable(out.Kind)
 		for i := range n {
 			if strict && anyNull(args, i) || failed(args, i) {
 				skip(out)
@@ -205,16 +204,7 @@ func rowD(f func(c *Ctx, a []types.Datum) (types.Datum, error), strict bool) Ker
 				row[j] = a.Datum(i)
 			}
 			d, err := f(c, row)
-			switch {
-			case err != nil:
-				failLane(out, i, err)
-			case !fixed:
-				out.AppendDatum(d)
-			case d == nil:
-				out.SetNull(i)
-			default:
-				setDatum(out, i, d)
-			}
+			putDatum(out, i, d, err)
 		}
 	}
 }
@@ -229,6 +219,20 @@ func failed(args []*vec.Vec, i int) bool {
 		}
 	}
 	return false
+}
+
+// putDatum is the result of row i, whose rows before are there: a value, NULL, or an error.
+func putDatum(out *vec.Vec, i int, d types.Datum, err error) {
+	switch {
+	case err != nil:
+		failLane(out, i, err)
+	case variable(out.Kind):
+		out.AppendDatum(d)
+	case d == nil:
+		out.SetNull(i)
+	default:
+		setDatum(out, i, d)
+	}
 }
 
 // setDatum assigns a slot of a fixed-width column.

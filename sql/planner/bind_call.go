@@ -536,12 +536,7 @@ func (b *binder) sortExprs(c *exprCtx, items []ast.OrderItem) ([]sortExpr, error
 		if err != nil {
 			return nil, err
 		}
-		if unknown(x) {
-			if x, err = b.mustCoerce(x, types.Text, fn.Implicit, o.Expr.Position()); err != nil {
-				return nil, err
-			}
-		}
-		s, err := b.direction(o, x)
+		s, err := b.sortKey(o, x)
 		if err != nil {
 			return nil, err
 		}
@@ -550,8 +545,14 @@ func (b *binder) sortExprs(c *exprCtx, items []ast.OrderItem) ([]sortExpr, error
 	return out, nil
 }
 
-// direction gives the order that an ORDER BY item asks for.
-func (b *binder) direction(o ast.OrderItem, x Expr) (sortExpr, error) {
+// sortKey gives the order by x that an ORDER BY item asks for.
+func (b *binder) sortKey(o ast.OrderItem, x Expr) (sortExpr, error) {
+	if unknown(x) {
+		var err error
+		if x, err = b.mustCoerce(x, types.Text, fn.Implicit, o.Expr.Position()); err != nil {
+			return sortExpr{}, err
+		}
+	}
 	s := sortExpr{e: x, desc: o.Desc}
 	switch o.Using {
 	case "", "<":

@@ -223,7 +223,7 @@ func (b *binder) orderByOutput(r *qres, items []ast.OrderItem) ([]lSortKey, erro
 				return nil, err
 			}
 		}
-		s, err := b.direction(o, b.col(r.cols[i].id))
+		s, err := b.sortKey(o, b.col(r.cols[i].id))
 		if err != nil {
 			return nil, err
 		}

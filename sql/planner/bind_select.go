@@ -300,12 +300,7 @@ func (b *binder) orderBy(items []ast.OrderItem, sc *scope, sel *selectState, tar
 		if err != nil {
 			return nil, err
 		}
-		if unknown(x) {
-			if x, err = b.mustCoerce(x, types.Text, fn.Implicit, o.Expr.Position()); err != nil {
-				return nil, err
-			}
-		}
-		s, err := b.direction(o, x)
+		s, err := b.sortKey(o, x)
 		if err != nil {
 			return nil, err
 		}
