@@ -77,7 +77,10 @@ func (s *Session) replaceRows(ctx context.Context, rel, next *catalog.Relation, 
 	if err != nil {
 		return err
 	}
-	indexes := newIndexes(next)
+	indexes, err := newIndexes(next, s.planOptions(nil, ""))
+	if err != nil {
+		return err
+	}
 	if err := fillIndexes(next, work, indexes, s.e.alloc); err != nil {
 		return err
 	}
@@ -167,7 +170,7 @@ func (s *Session) newRows(ctx context.Context, tt *txTable, next *catalog.Relati
 		if err := work.Apply(out); err != nil {
 			var dup *state.DuplicateKey
 			if errors.As(err, &dup) {
-				return notUnique(next, next.PrimaryKeyName, next.PrimaryKey, dup)
+				return notUnique(next, next.PrimaryKeyName, columnNames(next, next.PrimaryKey), keyFields(next, next.PrimaryKey), dup)
 			}
 			return err
 		}

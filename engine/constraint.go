@@ -403,18 +403,25 @@ func samePermuted(a, b []int) bool {
 
 // bindCheck binds the expression of a CHECK constraint.
 func (s *Session) bindCheck(rel *catalog.Relation, e ast.Expr) error {
+	_, err := s.bindCondition(rel, e, "check constraints", "CHECK")
+	return err
+}
+
+// bindCondition binds a condition on the rows of a table, of which clause and word tell for messages what it is.
+func (s *Session) bindCondition(rel *catalog.Relation, e ast.Expr, clause, word string) (planner.Expr, error) {
 	o := s.columnOptions(rel)
-	o.Clause = "check constraints"
+	o.Clause = clause
 	x, err := planner.BindScalar(e, rel.Fields().Fields, types.T{}, o)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !x.Type().Is(types.Bool) && !x.Type().Is(types.Unknown) {
-		if _, err := planner.BindScalar(e, rel.Fields().Fields, types.Bool, o); err != nil {
-			return pgerr.New(pgerr.DatatypeMismatch, "argument of CHECK must be type boolean, not type %s", x.Type().Format()).At(e.Position())
+		was := x
+		if x, err = planner.BindScalar(e, rel.Fields().Fields, types.Bool, o); err != nil {
+			return nil, pgerr.New(pgerr.DatatypeMismatch, "argument of %s must be type boolean, not type %s", word, was.Type().Format()).At(e.Position())
 		}
 	}
-	return nil
+	return x, nil
 }
 
 // exprColumns gives the columns that an expression over a relation names.
@@ -434,13 +441,14 @@ type columnRef struct {
 	refs *ast.ColumnRef
 }
 
+// columnRefs finds the columns in an expression, or in a term of an index.
 func columnRefs(text string) []columnRef {
-	e, err := parser.ParseExpr(text)
+	t, err := parser.ParseIndexTerm(text)
 	if err != nil {
 		return nil
 	}
 	var out []columnRef
-	ast.WalkExpr(e, func(x ast.Expr) bool {
+	ast.WalkExpr(t.Expr, func(x ast.Expr) bool {
 		if c, ok := x.(*ast.ColumnRef); ok {
 			out = append(out, columnRef{c.Parts[len(c.Parts)-1], c})
 		}

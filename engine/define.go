@@ -229,7 +229,8 @@ func (e *Engine) stores(rel *catalog.Relation) bool { return e.persist != nil &&
 
 // newRelation makes the empty storage of a table or materialized view.
 func (e *Engine) newRelation(rel *catalog.Relation) *relation {
-	r := &relation{rel: rel, table: state.NewTable(rel.Fields(), rel.PrimaryKey), indexes: newIndexes(rel)}
+	r := &relation{rel: rel, table: state.NewTable(rel.Fields(), rel.PrimaryKey)}
+	r.indexes, _ = newIndexes(rel, nil) // nothing is bound, so that nothing fails
 	r.table.SetName(rel.Name)
 	if e.stores(rel) {
 		r.table.Track()

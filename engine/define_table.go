@@ -454,17 +454,26 @@ func (s *Session) createIndex(x *ast.CreateIndex) error {
 	if d.Unique && d.Method != "btree" {
 		return pgerr.New(pgerr.FeatureNotSupported, "access method \"%s\" does not support unique indexes", d.Method)
 	}
+	c := rel.Clone()
+	o := s.columnOptions(c)
 	var names []string
-	for i, c := range x.Columns {
+	for i, k := range x.Columns {
 		term := x.Terms[i]
-		ref, ok := c.Expr.(*ast.ColumnRef)
+		e := k.Expr
+		if k, ok := e.(*ast.Collate); ok {
+			if _, ok := k.X.(*ast.ColumnRef); ok {
+				e = k.X
+			}
+		}
+		ref, ok := e.(*ast.ColumnRef)
 		if !ok || len(ref.Parts) != 1 {
-			if _, err := planner.BindScalar(c.Expr, rel.Fields().Fields, types.T{}, s.columnOptions(rel)); err != nil {
+			o.Clause = "index expressions"
+			b, err := planner.BindScalar(k.Expr, rel.Fields().Fields, types.T{}, o)
+			if err != nil {
 				return err
 			}
-			if d.Unique {
-				return pgerr.New(pgerr.FeatureNotSupported, "unique indexes on expressions are not supported").
-					WithHint("Add a column GENERATED ALWAYS AS (..) STORED and make it unique.").At(c.Expr.Position())
+			if !planner.Immutable(b) {
+				return pgerr.New(pgerr.InvalidObjectDefinition, "functions in index expression must be marked IMMUTABLE").At(k.Expr.Position())
 			}
 			d.Columns, d.Terms, names = append(d.Columns, 0), append(d.Terms, term), append(names, "expr")
 			continue
@@ -479,11 +488,12 @@ func (s *Session) createIndex(x *ast.CreateIndex) error {
 		d.Columns, d.Terms, names = append(d.Columns, rel.Attnum(k)), append(d.Terms, term), append(names, ref.Parts[0])
 	}
 	if x.Where != nil {
-		if err := s.bindCheck(rel, x.Where); err != nil {
+		b, err := s.bindCondition(c, x.Where, "index predicates", "WHERE")
+		if err != nil {
 			return err
 		}
-		if d.Unique {
-			return pgerr.New(pgerr.FeatureNotSupported, "partial unique indexes are not supported").At(x.Where.Position())
+		if !planner.Immutable(b) {
+			return pgerr.New(pgerr.InvalidObjectDefinition, "functions in index predicate must be marked IMMUTABLE").At(x.Where.Position())
 		}
 	}
 	if rel.Kind == catalog.MatView && d.Unique {
@@ -499,7 +509,6 @@ func (s *Session) createIndex(x *ast.CreateIndex) error {
 		}
 		return pgerr.New(pgerr.DuplicateTable, "relation \"%s\" already exists", d.Name).At(x.Pos)
 	}
-	c := rel.Clone()
 	c.Indexes = append(c.Indexes, d)
 	return s.replaceTable(rel, c, nil, d.Unique)
 }

@@ -125,10 +125,7 @@ func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.
 	if err != nil {
 		return nil, 0, err
 	}
-	q := &planner.Query{Root: d.Source}
-	p := s.newQueryPortal(q, planner.Bind(d.Source, args), nil, s.fnCtx(ctx))
-	rows, err := drainPortal(ctx, p)
-	p.Close()
+	rows, err := s.drainPlan(ctx, planner.Bind(d.Source, args))
 	if err != nil {
 		return nil, 0, err
 	}
@@ -141,18 +138,6 @@ func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.
 		}
 		releaseAll(visible)
 	}()
-	part := func(b *vec.Batch, from int, op vec.Op) *vec.Batch {
-		cols := make([]int, width)
-		for i := range cols {
-			cols[i] = from + i
-		}
-		c := b.Project(d.Rel.Fields(), cols)
-		c.Ops, c.W = nil, nil
-		if op == vec.Delete {
-			c.Ops = deletes(b.N)
-		}
-		return c
-	}
 	switch d.Kind {
 	case planner.InsertDML:
 		for _, b := range rows {
@@ -160,7 +145,7 @@ func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.
 			if d.OnConflict != nil {
 				continue
 			}
-			changes = append(changes, part(b, 0, vec.Insert))
+			changes = append(changes, rowPart(d.Rel, b, 0, vec.Insert))
 		}
 		if d.OnConflict != nil {
 			if changes, affected, err = s.resolveConflicts(ctx, tt, d, rows, args); err != nil {
@@ -177,11 +162,11 @@ func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.
 			return nil, 0, err
 		}
 		for _, b := range rows {
-			changes = append(changes, part(b, 0, vec.Delete))
+			changes = append(changes, rowPart(d.Rel, b, 0, vec.Delete))
 		}
 		for _, b := range rows {
 			affected += int64(b.N)
-			n := part(b, width, vec.Insert)
+			n := rowPart(d.Rel, b, width, vec.Insert)
 			changes = append(changes, n)
 			visible = append(visible, n.Retain())
 		}
@@ -191,8 +176,8 @@ func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.
 		}
 		for _, b := range rows {
 			affected += int64(b.N)
-			changes = append(changes, part(b, 0, vec.Delete))
-			visible = append(visible, part(b, 0, vec.Insert))
+			changes = append(changes, rowPart(d.Rel, b, 0, vec.Delete))
+			visible = append(visible, rowPart(d.Rel, b, 0, vec.Insert))
 		}
 	}
 	if d.HasReturning {
@@ -425,8 +410,18 @@ func (s *Session) resolveConflicts(ctx context.Context, tt *txTable, d *planner.
 	taken := vec.NewBuilder(s.e.alloc, pair)
 	defer taken.Release()
 	arbiters := arbitersOf(tt, c)
+	defer func() {
+		for _, a := range arbiters {
+			a.drop()
+		}
+	}()
 	for _, b := range rows {
 		views := b.Views(nil)
+		for _, a := range arbiters {
+			if err := a.look(b); err != nil {
+				return nil, 0, err
+			}
+		}
 		for r := range b.N {
 			row := make([]types.Datum, len(rel.Columns))
 			for i := range row {
@@ -435,7 +430,7 @@ func (s *Session) resolveConflicts(ctx context.Context, tt *txTable, d *planner.
 			var old []types.Datum
 			exists, again := false, false
 			for _, a := range arbiters {
-				o, held, twice, err := a.find(views, row, r)
+				o, held, twice, err := a.find(r)
 				if err != nil {
 					return nil, 0, err
 				}
@@ -479,101 +474,131 @@ func (s *Session) resolveConflicts(ctx context.Context, tt *txTable, d *planner.
 
 // conflictUpdates evaluates DO UPDATE over pairs of an old and a proposed row.
 func (s *Session) conflictUpdates(ctx context.Context, d *planner.DML, both *vec.Batch, args []types.Datum) ([]*vec.Batch, error) {
-	width := len(d.Rel.Columns)
-	xc := &exec.Context{Alloc: s.e.alloc, Fn: s.fnCtx(ctx), Stats: &exec.Stats{}}
-	exprs := bindExprs(d.OnConflict.Set, args)
-	if d.OnConflict.Where != nil {
-		exprs = append(exprs, planner.BindExpr(d.OnConflict.Where, args))
-	}
-	prog, err := exec.CompileExprs(xc, exprs, both.Schema)
+	c := d.OnConflict
+	rows, err := s.drainPlan(ctx, planner.BindGiven(c.Update, args, planner.GivenRows{c.Pairs: {both}}))
 	if err != nil {
 		return nil, err
 	}
-	defer prog.Close()
-	views := both.Views(nil)
-	res, err := prog.Eval(views, both.N)
-	if err != nil {
-		return nil, err
+	defer releaseAll(rows)
+	var out []*vec.Batch
+	for _, b := range rows {
+		out = append(out, rowPart(d.Rel, b, 0, vec.Delete))
 	}
-	for _, v := range res {
-		if len(v.Errs) > 0 {
-			return nil, v.Errs[0].Err
-		}
+	for _, b := range rows {
+		out = append(out, rowPart(d.Rel, b, len(d.Rel.Columns), vec.Insert))
 	}
-	var sel []int32
-	for i := range both.N {
-		if d.OnConflict.Where != nil {
-			if w := res[width]; w.IsNull(i) || !w.Bools[i] {
-				continue
-			}
-		}
-		sel = append(sel, int32(i))
+	return out, nil
+}
+
+// drainPlan gives all rows of a plan.
+func (s *Session) drainPlan(ctx context.Context, root planner.Node) ([]*vec.Batch, error) {
+	p := s.newQueryPortal(&planner.Query{Root: root}, root, nil, s.fnCtx(ctx))
+	defer p.Close()
+	return drainPortal(ctx, p)
+}
+
+// rowPart gives the rows of a table that stand in a batch from a column on, as rows to delete or to insert.
+func rowPart(rel *catalog.Relation, b *vec.Batch, from int, op vec.Op) *vec.Batch {
+	cols := make([]int, len(rel.Columns))
+	for i := range cols {
+		cols[i] = from + i
 	}
-	if len(sel) == 0 {
-		return nil, nil
+	c := b.Project(rel.Fields(), cols)
+	c.Ops, c.W = nil, nil
+	if op == vec.Delete {
+		c.Ops = deletes(b.N)
 	}
-	old, updated := vec.NewBuilder(s.e.alloc, d.Rel.Fields()), vec.NewBuilder(s.e.alloc, d.Rel.Fields())
-	defer old.Release()
-	defer updated.Release()
-	for c := range width {
-		old.Cols[c].Gather(&views[c], sel)
-		updated.Cols[c].Gather(res[c], sel)
-	}
-	gone := old.Finish()
-	gone.Ops = deletes(gone.N)
-	return []*vec.Batch{gone, updated.Finish()}, nil
+	return c
 }
 
 // arbiter is a key by which ON CONFLICT finds the row that a proposed one conflicts with.
 type arbiter struct {
-	cols []int
 	ts   []types.T
 	seen map[string]bool
 	get  func(key []types.Datum) ([]types.Datum, bool, error)
+	// image gives what the index holds of proposed rows, the key first, and of which of them, nil if of all.
+	image func(b *vec.Batch) (*vec.Batch, []int32, error)
+	// Of the batch of proposed rows that is being looked at: the keys, and for each row which of them is its, -1 none.
+	keys []vec.Vec
+	at   []int32
+	held *vec.Batch
 }
 
-// arbitersOf gives the keys that ON CONFLICT looks at: the one that it names, or all.
+// arbitersOf gives the keys that ON CONFLICT looks at: those that it names, or all.
 func arbitersOf(tt *txTable, c *planner.Conflict) []*arbiter {
 	var out []*arbiter
 	if tt.work == nil {
 		return nil
 	}
-	add := func(cols []int, get func([]types.Datum) ([]types.Datum, bool, error)) {
-		if c.Columns != nil && !slices.Equal(c.Columns, cols) {
-			return
+	named := func(oid uint32) bool { return c.Arbiters == nil || slices.Contains(c.Arbiters, oid) }
+	if pk := tt.rel.PrimaryKey; pk != nil && named(tt.rel.PrimaryKeyOID) {
+		a := &arbiter{seen: map[string]bool{}, get: tt.work.Get}
+		schema := &vec.Schema{Fields: keyFields(tt.rel, pk)}
+		for _, f := range schema.Fields {
+			a.ts = append(a.ts, f.Type)
 		}
-		a := &arbiter{cols: cols, seen: map[string]bool{}, get: get}
-		for _, k := range cols {
-			a.ts = append(a.ts, tt.rel.Columns[k].Type)
-		}
+		a.image = func(b *vec.Batch) (*vec.Batch, []int32, error) { return b.Project(schema, pk), nil, nil }
 		out = append(out, a)
 	}
-	if tt.rel.PrimaryKey != nil {
-		add(tt.rel.PrimaryKey, tt.work.Get)
-	}
 	for _, x := range tt.indexes {
-		if x.unique {
-			add(x.key, func(key []types.Datum) ([]types.Datum, bool, error) {
-				row, ok, err := x.find(key)
-				if err != nil || !ok {
-					return nil, false, err
-				}
-				return x.fullRow(tt.work, tt.rel, row)
-			})
+		if !x.unique || !named(x.oid) {
+			continue
 		}
+		a := &arbiter{seen: map[string]bool{}, image: x.image}
+		for _, f := range x.schema.Fields[:len(x.key)] {
+			a.ts = append(a.ts, f.Type)
+		}
+		a.get = func(key []types.Datum) ([]types.Datum, bool, error) {
+			row, ok, err := x.find(key)
+			if err != nil || !ok {
+				return nil, false, err
+			}
+			return x.fullRow(tt.work, tt.rel, row)
+		}
+		out = append(out, a)
 	}
 	return out
 }
 
+// look takes a batch of proposed rows.
+func (a *arbiter) look(b *vec.Batch) error {
+	p, of, err := a.image(b)
+	if err != nil {
+		return err
+	}
+	a.drop()
+	a.held, a.keys, a.at = p, p.Views(nil)[:len(a.ts)], make([]int32, b.N)
+	for i := range a.at {
+		if a.at[i] = int32(i); of != nil {
+			a.at[i] = -1
+		}
+	}
+	for i, r := range of {
+		a.at[r] = int32(i)
+	}
+	return nil
+}
+
+func (a *arbiter) drop() {
+	if a.held != nil {
+		a.held.Release()
+		a.held = nil
+	}
+}
+
 // find gives the row that has the key of a proposed one; twice says that the command has proposed that key before.
-func (a *arbiter) find(views []vec.Vec, row []types.Datum, r int) (old []types.Datum, held, twice bool, err error) {
-	key, cols := make([]types.Datum, len(a.cols)), make([]vec.Vec, len(a.cols))
-	for i, k := range a.cols {
-		if key[i], cols[i] = row[k], views[k]; key[i] == nil {
+func (a *arbiter) find(r int) (old []types.Datum, held, twice bool, err error) {
+	at := int(a.at[r])
+	if at < 0 {
+		return nil, false, false, nil
+	}
+	key := make([]types.Datum, len(a.keys))
+	for i := range key {
+		if key[i] = a.keys[i].Datum(at); key[i] == nil {
 			return nil, false, false, nil
 		}
 	}
-	enc := string(vec.AppendKey(nil, cols, a.ts, r))
+	enc := string(vec.AppendKey(nil, a.keys, a.ts, at))
 	twice = a.seen[enc]
 	a.seen[enc] = true
 	old, held, err = a.get(key)

@@ -6,10 +6,13 @@ import (
 	"strings"
 
 	"streamsql/catalog"
+	"streamsql/exec"
+	"streamsql/internal/fn"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
 	"streamsql/sql/parser/ast"
+	"streamsql/sql/planner"
 	"streamsql/state"
 )
 
@@ -24,31 +27,45 @@ type tableIndex struct {
 	cols   []int
 	schema *vec.Schema
 	rows   *state.Table // with a key if unique: rows with NULL in the key are left out
+	// computed is set where the key has expressions, or the index a condition. Of an expression key and cols hold -1.
+	computed *planner.IndexKey
+	text     string // what tells the expressions and the condition
 	// constraint is the foreign key or unique constraint, nil of CREATE UNIQUE INDEX.
 	constraint *catalog.Constraint
 }
 
-// newIndexes makes the empty indexes of a table.
-func newIndexes(rel *catalog.Relation) []*tableIndex {
+// newIndexes makes the empty indexes of a table. o is what expressions of indexes are bound with; a table that is being made has none yet (nil).
+func newIndexes(rel *catalog.Relation, o *planner.Options) ([]*tableIndex, error) {
 	var out []*tableIndex
 	if rel.Kind != catalog.Table {
-		return nil
+		return nil, nil
 	}
 	for _, x := range rel.AllIndexes() {
-		if x.Unique && !x.Primary && x.Where == "" && !slices.Contains(x.Columns, -1) {
-			out = append(out, newIndex(rel, x.OID, x.Name, x.Columns, true, x.Constraint))
+		switch {
+		case !x.Unique || x.Primary:
+		case o == nil && (x.Where != "" || slices.Contains(x.Columns, -1)):
+		case x.Where == "" && !slices.Contains(x.Columns, -1):
+			out = append(out, newIndex(rel, x.OID, x.Name, x.Columns, true, x.Constraint, nil))
+		default:
+			k, err := planner.BindIndex(&x, o)
+			if err != nil {
+				return nil, err
+			}
+			n := newIndex(rel, x.OID, x.Name, x.Columns, true, nil, k)
+			n.text = x.Definition()
+			out = append(out, n)
 		}
 	}
 	for _, c := range rel.Constraints {
 		if c.Kind == catalog.ForeignConstraint {
-			out = append(out, newIndex(rel, c.OID, c.Name, rel.ColumnsByNum(c.Columns), false, c))
+			out = append(out, newIndex(rel, c.OID, c.Name, rel.ColumnsByNum(c.Columns), false, c, nil))
 		}
 	}
-	return out
+	return out, nil
 }
 
-func newIndex(rel *catalog.Relation, oid uint32, name string, key []int, unique bool, c *catalog.Constraint) *tableIndex {
-	x := &tableIndex{oid: oid, name: name, unique: unique, key: key, cols: slices.Clone(key), schema: &vec.Schema{}, constraint: c}
+func newIndex(rel *catalog.Relation, oid uint32, name string, key []int, unique bool, c *catalog.Constraint, computed *planner.IndexKey) *tableIndex {
+	x := &tableIndex{oid: oid, name: name, unique: unique, key: key, cols: slices.Clone(key), schema: &vec.Schema{}, constraint: c, computed: computed}
 	rest := rel.PrimaryKey
 	if rest == nil {
 		for i := range rel.Columns {
@@ -60,8 +77,14 @@ func newIndex(rel *catalog.Relation, oid uint32, name string, key []int, unique 
 			x.cols = append(x.cols, i)
 		}
 	}
-	for _, i := range x.cols {
-		x.schema.Fields = append(x.schema.Fields, vec.Field{Name: rel.Columns[i].Name, Type: rel.Columns[i].Type})
+	for i, c := range x.cols {
+		f := vec.Field{Name: "expr"}
+		if c >= 0 {
+			f.Name, f.Type = rel.Columns[c].Name, rel.Columns[c].Type
+		} else {
+			f.Type = computed.Exprs[i].Type()
+		}
+		x.schema.Fields = append(x.schema.Fields, f)
 	}
 	x.rows = state.NewTable(x.schema, x.first())
 	x.rows.SetName(name)
@@ -96,30 +119,135 @@ func cloneIndexes(xs []*tableIndex) []*tableIndex {
 
 // apply takes the changes of the table into the index.
 func (x *tableIndex) apply(b *vec.Batch) error {
-	p := b.Project(x.schema, x.cols)
+	p, _, err := x.image(b)
+	if err != nil {
+		return err
+	}
 	defer p.Release()
+	return x.rows.Apply(p)
+}
+
+// image gives what the index holds of rows of the table: of which of them, nil if of all.
+func (x *tableIndex) image(b *vec.Batch) (p *vec.Batch, of []int32, err error) {
+	if x.computed != nil {
+		return x.compute(b)
+	}
+	p = b.Project(x.schema, x.cols)
 	p.W = nil
-	if x.unique {
-		var sel []int32
-		nulls := false
-		for i := range b.N {
-			null := false
-			for k := range x.key {
-				null = null || p.Cols[k].IsNull(i)
-			}
-			if null {
-				nulls = true
-			} else {
-				sel = append(sel, int32(i))
-			}
+	if !x.unique {
+		return p, nil, nil
+	}
+	var sel []int32
+	for i := range b.N {
+		null := false
+		for k := range x.key {
+			null = null || p.Cols[k].IsNull(i)
 		}
-		if nulls {
-			s := p.Select(indexPool, sel)
-			defer s.Release()
-			return x.rows.Apply(s)
+		if !null {
+			sel = append(sel, int32(i))
 		}
 	}
-	return x.rows.Apply(p)
+	if len(sel) == b.N {
+		return p, nil, nil
+	}
+	defer p.Release()
+	return p.Select(indexPool, sel), sel, nil
+}
+
+// compute is image of an index with expressions or a condition. The functions in them are immutable: they need no session.
+func (x *tableIndex) compute(b *vec.Batch) (p *vec.Batch, of []int32, err error) {
+	var exprs []planner.Expr
+	for i, e := range x.computed.Exprs {
+		if e == nil {
+			c := x.key[i]
+			e = &planner.Column{Index: c, Typ: b.Schema.Fields[c].Type, Name: b.Schema.Fields[c].Name}
+		}
+		exprs = append(exprs, e)
+	}
+	if x.computed.Where != nil {
+		exprs = append(exprs, x.computed.Where)
+	}
+	xc := &exec.Context{Alloc: indexPool, Fn: &fn.Ctx{Alloc: indexPool}, Stats: &exec.Stats{}}
+	prog, err := exec.CompileExprs(xc, exprs, b.Schema)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer prog.Close()
+	views := b.Views(nil)
+	res, err := prog.Eval(views, b.N)
+	if err != nil {
+		return nil, nil, err
+	}
+	key := res[:len(x.key)]
+	of = make([]int32, 0, b.N)
+	for i := range b.N {
+		in := true
+		if x.computed.Where != nil {
+			if err := errorAt(res[len(x.key)], i); err != nil {
+				return nil, nil, err
+			}
+			w := res[len(x.key)]
+			in = !w.IsNull(i) && w.Bools[i]
+		}
+		for _, k := range key {
+			if !in {
+				break
+			}
+			if err := errorAt(k, i); err != nil {
+				return nil, nil, err
+			}
+			in = !k.IsNull(i)
+		}
+		if in {
+			of = append(of, int32(i))
+		}
+	}
+	bld := vec.NewBuilder(indexPool, x.schema)
+	defer bld.Release()
+	for i, c := range x.cols {
+		v := &vec.Vec{}
+		if i < len(key) {
+			v = key[i]
+		} else {
+			v = &views[c]
+		}
+		bld.Cols[i].Gather(v, of)
+	}
+	p = bld.Finish()
+	p.N = len(of)
+	if b.Ops != nil {
+		p.Ops = make([]vec.Op, len(of))
+		for i, r := range of {
+			p.Ops[i] = b.Ops[r]
+		}
+	}
+	return p, of, nil
+}
+
+// errorAt gives the error of a row, nil if it has none.
+func errorAt(v *vec.Vec, row int) error {
+	for _, e := range v.Errs {
+		if int(e.Row) == row {
+			return e.Err
+		}
+	}
+	return nil
+}
+
+// columnNames gives what messages call the columns of the key.
+func (x *tableIndex) columnNames(rel *catalog.Relation) []string {
+	if x.computed != nil {
+		return x.computed.Names
+	}
+	return columnNames(rel, x.key)
+}
+
+func columnNames(rel *catalog.Relation, cols []int) []string {
+	out := make([]string, len(cols))
+	for i, c := range cols {
+		out[i] = rel.Columns[c].Name
+	}
+	return out
 }
 
 // find gives the row of the index that has a key; ok is false if there is none. Only of a unique one.
@@ -141,7 +269,9 @@ func (x *tableIndex) fullRow(t *state.Table, rel *catalog.Relation, row []types.
 	}
 	out := make([]types.Datum, len(rel.Columns))
 	for i, c := range x.cols {
-		out[c] = row[i]
+		if c >= 0 {
+			out[c] = row[i]
+		}
 	}
 	return out, true, nil
 }
@@ -155,7 +285,7 @@ func fillIndexes(rel *catalog.Relation, t *state.Table, xs []*tableIndex, alloc 
 			if err := x.apply(b); err != nil {
 				var dup *state.DuplicateKey
 				if errors.As(err, &dup) {
-					return notUnique(rel, x.name, x.key, dup)
+					return notUnique(rel, x.name, x.columnNames(rel), x.schema.Fields, dup)
 				}
 				return err
 			}
@@ -187,31 +317,43 @@ func eachBatch(s *state.TableSnapshot, alloc vec.Allocator, f func(*vec.Batch) e
 	return nil
 }
 
-// keyText words the values of a key: (a, b)=(1, x).
+// keyText words the values of columns of a table: (a, b)=(1, x).
 func keyText(rel *catalog.Relation, cols []int, key []types.Datum) string {
-	names, vals := make([]string, len(cols)), make([]string, len(cols))
-	for i, c := range cols {
-		names[i] = rel.Columns[c].Name
+	return namedKey(columnNames(rel, cols), keyFields(rel, cols), key)
+}
+
+func namedKey(names []string, fields []vec.Field, key []types.Datum) string {
+	vals := make([]string, len(names))
+	for i := range names {
 		vals[i] = "null"
 		if i < len(key) && key[i] != nil {
-			vals[i] = string(types.AppendText(nil, &types.Env{}, rel.Columns[c].Type, key[i]))
+			vals[i] = string(types.AppendText(nil, &types.Env{}, fields[i].Type, key[i]))
 		}
 	}
 	return "(" + strings.Join(names, ", ") + ")=(" + strings.Join(vals, ", ") + ")"
 }
 
+// keyFields describes columns of a table.
+func keyFields(rel *catalog.Relation, cols []int) []vec.Field {
+	out := make([]vec.Field, len(cols))
+	for i, c := range cols {
+		out[i] = vec.Field{Name: rel.Columns[c].Name, Type: rel.Columns[c].Type}
+	}
+	return out
+}
+
 // duplicate words 23505 of an INSERT or UPDATE.
-func duplicate(rel *catalog.Relation, name string, cols []int, dup *state.DuplicateKey) error {
+func duplicate(rel *catalog.Relation, name string, columns []string, fields []vec.Field, dup *state.DuplicateKey) error {
 	e := pgerr.New(pgerr.UniqueViolation, "duplicate key value violates unique constraint \"%s\"", name).
-		WithDetail("Key %s already exists.", keyText(rel, cols, dup.Key))
+		WithDetail("Key %s already exists.", namedKey(columns, fields, dup.Key))
 	e.Schema, e.Table, e.Constraint = rel.Schema, rel.Name, name
 	return e
 }
 
 // notUnique words 23505 of an index that cannot be made.
-func notUnique(rel *catalog.Relation, name string, cols []int, dup *state.DuplicateKey) error {
+func notUnique(rel *catalog.Relation, name string, columns []string, fields []vec.Field, dup *state.DuplicateKey) error {
 	e := pgerr.New(pgerr.UniqueViolation, "could not create unique index \"%s\"", name).
-		WithDetail("Key %s is duplicated.", keyText(rel, cols, dup.Key))
+		WithDetail("Key %s is duplicated.", namedKey(columns, fields, dup.Key))
 	e.Schema, e.Table, e.Constraint = rel.Schema, rel.Name, name
 	return e
 }
@@ -231,14 +373,14 @@ func (tt *txTable) apply(changes []*vec.Batch) (err error) {
 		var dup *state.DuplicateKey
 		if err := tt.work.Apply(b); err != nil {
 			if errors.As(err, &dup) {
-				return duplicate(tt.rel, tt.rel.PrimaryKeyName, tt.rel.PrimaryKey, dup)
+				return duplicate(tt.rel, tt.rel.PrimaryKeyName, columnNames(tt.rel, tt.rel.PrimaryKey), keyFields(tt.rel, tt.rel.PrimaryKey), dup)
 			}
 			return err
 		}
 		for _, x := range tt.indexes {
 			if err := x.apply(b); err != nil {
 				if errors.As(err, &dup) {
-					return duplicate(tt.rel, x.name, x.key, dup)
+					return duplicate(tt.rel, x.name, x.columnNames(tt.rel), x.schema.Fields, dup)
 				}
 				return err
 			}

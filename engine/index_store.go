@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"streamsql/catalog"
+	"streamsql/internal/types"
+	"streamsql/sql/planner"
 	"streamsql/state"
 )
 
@@ -23,8 +25,15 @@ func (x *tableIndex) layout(rel *catalog.Relation) []byte {
 	w.Bool(x.unique)
 	w.Uint64(uint64(len(x.key)))
 	for _, c := range x.cols {
+		if c < 0 { // what it computes is told below
+			w.Uint64(0)
+			continue
+		}
 		w.Uint64(uint64(rel.Attnum(c)))
 		w.Uint64(uint64(rel.Columns[c].Type.OID))
+	}
+	if x.computed != nil {
+		w.String(x.text)
 	}
 	return w.Bytes()
 }
@@ -56,7 +65,10 @@ func (e *Engine) indexContents(rel *catalog.Relation, xs []*tableIndex) (out []i
 // gets the IDs of their rows.
 func (p *persister) readIndexes(r *relation, at *state.Stored, used map[uint64]bool) error {
 	var missing []*tableIndex
-	r.indexes = newIndexes(r.rel)
+	var err error
+	if r.indexes, err = newIndexes(r.rel, &planner.Options{Catalog: p.e.cat, SearchPath: p.e.cat.Schemas(), Env: &types.Env{}}); err != nil {
+		return err
+	}
 	for _, x := range r.indexes {
 		b, ok, err := p.store.Get(state.Relations, relationKey(x.oid))
 		if err != nil {

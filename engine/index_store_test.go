@@ -13,7 +13,8 @@ func TestStoredIndexes(t *testing.T) {
 	e, s := reopen(t, nil, nil, dir)
 	run(t, s, `CREATE TABLE p (id int PRIMARY KEY, code text UNIQUE, n int); CREATE UNIQUE INDEX p_n ON p (n);
 		CREATE TABLE c (id int PRIMARY KEY, code text REFERENCES p (code) ON DELETE CASCADE, parent int REFERENCES p);
-		CREATE TABLE bag (a int, b int UNIQUE);
+		CREATE TABLE bag (a int, b int UNIQUE); CREATE TABLE word (w text, n int); CREATE UNIQUE INDEX ON word (lower(w), (n / 10)) WHERE n > 0;
+		INSERT INTO word VALUES ('A', 10), ('a', 20), ('A', -1), ('a', -1);
 		INSERT INTO p SELECT x, 'c' || x, x * 10 FROM generate_series(1, 300) x;
 		INSERT INTO c SELECT x, 'c' || x % 100 + 1, x FROM generate_series(1, 300) x;
 		INSERT INTO bag VALUES (1, 1), (1, NULL), (1, NULL), (2, 2)`)
@@ -36,7 +37,9 @@ func TestStoredIndexes(t *testing.T) {
 	}
 	for round := range 3 {
 		e, s = reopen(t, e, s, dir)
-		fromStore("p", "c", "bag")
+		fromStore("p", "c", "bag", "word")
+		refused(pgerr.UniqueViolation, "INSERT INTO word VALUES ('a', 15)")
+		run(t, s, fmt.Sprintf("INSERT INTO word VALUES ('a', -1), ('b', %d)", 100+10*round))
 		refused(pgerr.UniqueViolation, "INSERT INTO p VALUES (1000, 'c7', 0)")
 		refused(pgerr.UniqueViolation, "INSERT INTO p VALUES (1000, 'x', 70)")
 		refused(pgerr.UniqueViolation, "INSERT INTO bag VALUES (5, 2)")
@@ -63,8 +66,8 @@ func TestStoredIndexes(t *testing.T) {
 	e, s = reopen(t, e, s, dir)
 	fromStore("p", "c", "bag")
 	expect(t, s, "SELECT count(*) FROM c", "297")
-	if n := len(e.persist.saved); n != 3+1+1+2 { // p (code), c (code), bag (b; a, b)
-		t.Errorf("the store has %d relations and indexes instead of 7", n)
+	if n := len(e.persist.saved); n != 4+1+1+2+1 { // p (code), c (code), bag (b; a, b), word
+		t.Errorf("the store has %d relations and indexes instead of 9", n)
 	}
 	s.Close()
 	e.Close()

@@ -137,6 +137,8 @@ func newOperator(n planner.Node) (Operator, error) {
 	switch n := n.(type) {
 	case *planner.Watermark:
 		return newWatermark(n)
+	case *planner.Given:
+		return &given{n: n}, nil
 	case *planner.Values:
 		return newValues(n)
 	case *planner.TableFunc:

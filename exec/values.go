@@ -89,3 +89,22 @@ func (v *values) start() error {
 		return nil
 	})
 }
+
+// given sends rows that are at hand.
+type given struct {
+	leaf
+	n *planner.Given
+}
+
+func (g *given) start() error {
+	if g.done {
+		return nil
+	}
+	g.done = true
+	for _, b := range g.n.Rows {
+		if err := g.out.Emit(b); err != nil {
+			return err
+		}
+	}
+	return g.out.Watermark(Mark{W: vec.MaxTime})
+}

@@ -241,17 +241,16 @@ func (p *parser) onConflict() *ast.OnConflict {
 	case p.isOp("("):
 		p.next()
 		for {
-			c.Columns = append(c.Columns, p.colID())
-			if p.isOp("(") || p.is("collate") {
-				p.unsupported(p.pos(), "ON CONFLICT on an expression", "Name the columns of a key.")
-			}
+			item, class := p.indexTerm()
+			c.Terms = append(c.Terms, item)
+			c.Classes = append(c.Classes, class)
 			if !p.acceptOp(",") {
 				break
 			}
 		}
 		p.expectOp(")")
-		if p.is("where") {
-			p.unsupported(p.pos(), "ON CONFLICT on a partial index", "Name the columns of a key.")
+		if p.accept("where") {
+			p.rootExpr(&c.IndexWhere)
 		}
 	case p.accept("on", "constraint"):
 		c.Constraint = p.colID()
@@ -262,7 +261,7 @@ func (p *parser) onConflict() *ast.OnConflict {
 		return c
 	}
 	p.expect("update", "set")
-	if c.Columns == nil && c.Constraint == "" {
+	if c.Terms == nil && c.Constraint == "" {
 		p.fail(pgerr.New(pgerr.SyntaxError, "ON CONFLICT DO UPDATE requires inference specification or constraint name").
 			WithHint("For example, ON CONFLICT (column_name).").At(c.Pos))
 	}

@@ -547,11 +547,8 @@ func (p *parser) createIndex() ast.Stmt {
 	p.expectOp("(")
 	var cols []*ast.OrderItem
 	for {
-		item, first := &ast.OrderItem{Pos: p.pos()}, p.i
-		p.rootExpr(&item.Expr)
-		if p.tok().isColID() && !p.is("nulls") {
-			p.name() // an operator class
-		}
+		first := p.i
+		item, _ := p.indexTerm()
 		p.direction(item)
 		cols = append(cols, item)
 		s.Terms = append(s.Terms, p.text(first))
@@ -584,6 +581,49 @@ func (p *parser) createIndex() ast.Stmt {
 		s.WhereText = p.text(first)
 	}
 	return s
+}
+
+// indexTerm parses what an index is of: an expression and an operator class, "" if none is named.
+func (p *parser) indexTerm() (item *ast.OrderItem, class string) {
+	item = &ast.OrderItem{Pos: p.pos()}
+	p.rootExpr(&item.Expr)
+	if p.tok().isColID() && !p.is("nulls") {
+		n := p.name()
+		class = n.Base()
+	}
+	return item, class
+}
+
+// IndexTerm is what an index is of: Text is the expression without collation, operator class and direction.
+type IndexTerm struct {
+	Expr      ast.Expr
+	Text      string
+	Collation string
+	Class     string
+}
+
+// ParseIndexTerm parses what stands in the definition of an index between commas.
+func ParseIndexTerm(sql string) (t IndexTerm, err error) {
+	p, err := newParser(sql)
+	if err != nil {
+		return t, err
+	}
+	defer p.recover(&err)
+	item, class := p.indexTerm()
+	end := p.i
+	p.direction(item)
+	p.end()
+	t.Expr, t.Class, t.Text = item.Expr, class, p.src[p.toks[0].pos:p.toks[end-1].end]
+	if c, ok := t.Expr.(*ast.Collate); ok {
+		t.Expr, t.Collation = c.X, c.Collation.Base()
+	}
+	for i := range end { // the expression ends where a collation or an operator class begins
+		if p.toks[i].isWord("collate") && t.Collation != "" || i == end-1 && class != "" {
+			t.Text = strings.TrimSpace(p.src[p.toks[0].pos:p.toks[i].pos])
+			break
+		}
+	}
+	return t, nil
 }
 
 // createFunction parses CREATE FUNCTION; only LANGUAGE SQL has a use for the body.

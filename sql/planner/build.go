@@ -55,6 +55,8 @@ func flowOf(n Node) *base {
 		return &n.base
 	case *Values:
 		return &n.base
+	case *Given:
+		return &n.base
 	case *TableFunc:
 		return &n.base
 	case *ProjectSet:

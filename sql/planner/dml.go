@@ -41,13 +41,13 @@ type DML struct {
 
 // Conflict is ON CONFLICT.
 type Conflict struct {
-	// Columns is the key that arbitrates; nil (of DO NOTHING) is any.
-	Columns   []int
+	// Arbiters are the OIDs of the indexes that arbitrate; nil (of DO NOTHING) is any.
+	Arbiters  []uint32
 	DoNothing bool
-	// Set gives the new row from the old row's columns followed by those of the row that was proposed; Where
-	// (nil: always) says whether to change the row at all.
-	Set   []Expr
-	Where Expr
+	// Pairs are rows that are there, each followed by the one that was proposed in its place; Update gives for those that are to change the
+	// old row, then the new one.
+	Pairs  *Given
+	Update Node
 }
 
 // dmlTarget finds the relation that a statement changes.
@@ -223,7 +223,7 @@ func PlanInsert(s *ast.Insert, o *Options) (*DML, error) {
 		alias = rel.Name
 	}
 	if s.OnConflict != nil {
-		if d.OnConflict, err = b.onConflict(s.OnConflict, rel, alias); err != nil {
+		if d.OnConflict, err = b.onConflict(s.OnConflict, rel, alias, ctes); err != nil {
 			return nil, err
 		}
 	}
@@ -475,100 +475,77 @@ func (b *binder) insertValues(s *ast.Insert, v *ast.Values, rel *catalog.Relatio
 	return in, given, err
 }
 
-func (b *binder) onConflict(c *ast.OnConflict, rel *catalog.Relation, alias string) (*Conflict, error) {
+func (b *binder) onConflict(c *ast.OnConflict, rel *catalog.Relation, alias string, ctes *cteScope) (*Conflict, error) {
 	out := &Conflict{DoNothing: c.DoNothing}
-	if c.Constraint != "" {
+	var err error
+	switch {
+	case c.Constraint != "":
 		k := rel.FindConstraint(c.Constraint)
 		switch {
 		case rel.PrimaryKey != nil && c.Constraint == rel.PrimaryKeyName:
-			out.Columns = rel.PrimaryKey
+			out.Arbiters = []uint32{rel.PrimaryKeyOID}
 		case k != nil && k.Kind == catalog.UniqueConstraint:
-			out.Columns = rel.ColumnsByNum(k.Columns)
+			out.Arbiters = []uint32{k.IndexOID}
 		case k != nil:
 			return nil, pgerr.New(pgerr.WrongObjectType, "constraint in ON CONFLICT clause has no associated index").At(c.Pos)
 		default:
 			return nil, pgerr.New(pgerr.UndefinedObject, "constraint \"%s\" for table \"%s\" does not exist", c.Constraint, rel.Name).At(c.Pos)
 		}
-	}
-	for _, n := range c.Columns {
-		i := rel.ColumnIndex(n)
-		if i < 0 {
-			return nil, pgerr.New(pgerr.UndefinedColumn, "column \"%s\" does not exist", n).At(c.Pos)
+	case len(c.Terms) > 0:
+		if out.Arbiters, err = b.arbiters(c, rel, alias); err != nil {
+			return nil, err
 		}
-		out.Columns = append(out.Columns, i)
-	}
-	if len(out.Columns) > 0 {
-		found := false
-		a := slices.Clone(out.Columns)
-		slices.Sort(a)
-		for _, x := range rel.AllIndexes() {
-			if k := slices.Clone(x.Columns); x.Unique && x.Where == "" {
-				slices.Sort(k)
-				if slices.Equal(a, k) && !found {
-					found, out.Columns = true, x.Columns
-				}
-			}
-		}
-		if !found {
-			return nil, pgerr.New(pgerr.InvalidColumnReference, "there is no unique or exclusion constraint matching the ON CONFLICT specification").At(c.Pos)
-		}
+	case !c.DoNothing:
+		return nil, pgerr.New(pgerr.SyntaxError, "ON CONFLICT DO UPDATE requires inference specification or constraint name").
+			WithHint("For example, ON CONFLICT (column_name).").At(c.Pos)
 	}
 	if c.DoNothing {
 		return out, nil
 	}
-	if len(out.Columns) == 0 {
-		return nil, pgerr.New(pgerr.SyntaxError, "ON CONFLICT DO UPDATE requires inference specification or constraint name").
-			WithHint("For example, ON CONFLICT (column_name).").At(c.Pos)
-	}
 	sc, old := b.rowScope(rel, alias)
 	ex, proposed := b.rowScope(rel, "excluded")
-	both := &scope{tables: append(slices.Clone(sc.tables), ex.tables...), cols: sc.cols}
-	y := layout(concat(old, proposed))
-	l := &lowerer{b: b, p: newBuilder(false)}
-	ctx := &exprCtx{s: both, clause: "ON CONFLICT DO UPDATE", noSubqueries: true}
-	set, err := b.assignments(c.Set, rel, ctx)
+	both := &scope{tables: append(slices.Clone(sc.tables), ex.tables...), cols: sc.cols, ctes: ctes}
+	pairs := b.given(concat(old, proposed))
+	out.Pairs = pairs.node
+	var in lrel = pairs
+	set, err := b.assignments(c.Set, rel, &exprCtx{s: both, clause: "ON CONFLICT DO UPDATE"})
 	if err != nil {
 		return nil, err
 	}
-	row := map[int]Expr{}
-	for i := range rel.Columns {
-		row[old[i]] = b.col(old[i])
-		if e, ok := set[i]; ok {
-			row[old[i]] = e
-		}
-	}
-	for i := range rel.Columns {
-		e := row[old[i]]
-		if rel.Columns[i].Generated != "" {
-			g, err := b.generatedExpr(rel, i, old)
-			if err != nil {
-				return nil, err
-			}
-			e = substitute(g, row)
-		}
-		out.Set = append(out.Set, b.simplify(l.place(e, y)))
-	}
 	if c.Where != nil {
-		w, err := b.boolExpr(&exprCtx{s: both, clause: "WHERE", noSubqueries: true}, c.Where)
+		w, err := b.boolExpr(&exprCtx{s: both, clause: "WHERE"}, c.Where)
 		if err != nil {
 			return nil, err
 		}
-		out.Where = b.simplify(l.place(w, y))
+		if in, err = b.where(in, w); err != nil {
+			return nil, err
+		}
 	}
-	return out, l.err
-}
-
-func (b *binder) generatedExpr(rel *catalog.Relation, i int, row []int) (Expr, error) {
-	in, out, err := b.generated(rel, oneRow(), row)
+	in, row, err := b.newRow(in, rel, old, set)
 	if err != nil {
 		return nil, err
 	}
-	for _, it := range in.(*lProject).items {
-		if it.id == out[i] {
-			return it.e, nil
+	out.Update, err = b.plan(in, concat(old, row))
+	return out, err
+}
+
+// newRow computes a row with some of its columns replaced, and its generated columns.
+func (b *binder) newRow(in lrel, rel *catalog.Relation, old []int, set map[int]Expr) (lrel, []int, error) {
+	row := slices.Clone(old)
+	var items []projItem
+	for i := range rel.Columns {
+		e, ok := set[i]
+		if !ok {
+			continue
 		}
+		var err error
+		if in, e, err = b.unnest(in, e); err != nil {
+			return nil, nil, err
+		}
+		row[i] = b.newCol(rel.Columns[i].Name, rel.Columns[i].Type)
+		items = append(items, projItem{row[i], e})
 	}
-	return nil, pgerr.New(pgerr.InternalError, "generated column without expression")
+	return b.generated(rel, extend(in, items, b), row)
 }
 
 func errColumnCount(a ast.Assignment) error {
@@ -741,20 +718,7 @@ func PlanUpdate(s *ast.Update, o *Options) (*DML, error) {
 	if err != nil {
 		return nil, err
 	}
-	row := slices.Clone(old)
-	var items []projItem
-	for i := range rel.Columns {
-		e, ok := set[i]
-		if !ok {
-			continue
-		}
-		if in, e, err = b.unnest(in, e); err != nil {
-			return nil, err
-		}
-		row[i] = b.newCol(rel.Columns[i].Name, rel.Columns[i].Type)
-		items = append(items, projItem{row[i], e})
-	}
-	in, row, err = b.generated(rel, extend(in, items, b), row)
+	in, row, err := b.newRow(in, rel, old, set)
 	if err != nil {
 		return nil, err
 	}

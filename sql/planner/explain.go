@@ -158,6 +158,8 @@ func (e *explainer) describe(n Node) (string, []string) {
 			add("Max Future: %s", micros(n.MaxFuture))
 		}
 		return "Watermark on " + ns[n.Column], lines
+	case *Given:
+		return "Changed Rows", lines
 	case *Values:
 		for i, r := range n.Rows {
 			if i == 3 && !e.verbose {

@@ -348,7 +348,7 @@ func withInputs(r lrel, in []lrel, f func(Expr) Expr) lrel {
 		return out
 	}
 	switch r := r.(type) {
-	case *lScan, *lWorking:
+	case *lScan, *lWorking, *lGiven:
 		return r
 	case *lRecursive:
 		c := *r

@@ -106,6 +106,8 @@ func (l *lowerer) lower(r lrel, need idset) (Node, layout) {
 	switch r := r.(type) {
 	case *lScan:
 		return l.lowerScan(r, need)
+	case *lGiven:
+		return r.node, r.ids
 	case *lValues:
 		ids := keep(r.ids, need)
 		if len(r.ids) > 0 && len(ids) == 0 {

@@ -138,7 +138,7 @@ func (b *paramBinder) rebuild(n Node) Node {
 			c.Left, c.Right, c.Residual = l, r, res
 			return &c
 		}
-	case *WorkingTable:
+	case *WorkingTable, *Given:
 	case *Recursive:
 		c := *n
 		c.Base, c.Term = b.node(n.Base), b.node(n.Term)

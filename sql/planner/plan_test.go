@@ -122,14 +122,8 @@ func plan(sql string) (string, error) {
 		if d.HasReturning {
 			tail = "returning: " + strings.Join(fs, ", ")
 		}
-		if d.OnConflict != nil {
-			var ns []string
-			for _, p := range []string{"", "excluded."} {
-				for _, c := range d.Rel.Columns {
-					ns = append(ns, p+c.Name)
-				}
-			}
-			tail = strings.TrimSpace(tail + "\nset: " + exprStrings(d.OnConflict.Set, ns))
+		if d.OnConflict != nil && d.OnConflict.Update != nil {
+			tail = strings.TrimSpace(tail + "\non conflict:\n" + Explain(d.OnConflict.Update, verbose))
 		}
 	}
 	return Explain(root, verbose) + "\n" + tail, nil

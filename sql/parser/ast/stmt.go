@@ -290,7 +290,10 @@ type Insert struct {
 
 // OnConflict is ON CONFLICT (target) DO NOTHING or DO UPDATE.
 type OnConflict struct {
-	Columns    []string
+	// Terms tell which index arbitrates, Classes their operator classes, IndexWhere the condition of a partial one.
+	Terms      []*OrderItem
+	Classes    []string
+	IndexWhere Expr
 	Constraint string
 	DoNothing  bool
 	Set        []Assignment
