@@ -60,6 +60,9 @@ func (s *Session) copyPortal(ctx context.Context, x *ast.Copy, st *Statement, ar
 		}
 		return &copyOutPortal{queryPortal: s.bindQuery(ctx, st.query, queryColumns(st.query), args), format: f}, nil
 	}
+	if s.readOnly() {
+		return nil, errReadOnly("COPY FROM")
+	}
 	in, err := s.newCopyIn(ctx, x)
 	if err != nil {
 		return nil, err

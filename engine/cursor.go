@@ -48,6 +48,32 @@ func (s *Session) newFetchPortal(x *ast.Fetch) (Portal, error) {
 	if np == nil {
 		return nil, pgerr.New(pgerr.InvalidCursorName, "cursor \"%s\" does not exist", x.Cursor).At(x.Pos)
 	}
+	if np.failed {
+		return nil, pgerr.New(pgerr.ObjectNotInPrerequisiteState, "portal \"%s\" cannot be run", x.Cursor)
+	}
+	p, err := s.fetchOf(np, x)
+	if err != nil {
+		return nil, err
+	}
+	return &cursorFetch{Portal: p, of: np}, nil
+}
+
+// cursorFetch is a FETCH that leaves a cursor that fails unusable.
+type cursorFetch struct {
+	Portal
+	of *namedPortal
+}
+
+// Fetch implements Portal.
+func (f *cursorFetch) Fetch(ctx context.Context, max int) (*vec.Batch, bool, error) {
+	b, done, err := f.Portal.Fetch(ctx, max)
+	if err != nil && pgerr.Code(err) != pgerr.QueryCanceled {
+		f.of.failed = true
+	}
+	return b, done, err
+}
+
+func (s *Session) fetchOf(np *namedPortal, x *ast.Fetch) (Portal, error) {
 	if c, ok := np.Portal.(*scrollCursor); ok && x.Timeout == "" {
 		return &scrollFetch{cursor: c, x: x}, nil
 	}

@@ -77,12 +77,10 @@ func (s *Session) touch(now *catalog.Snapshot, oid uint32) {
 	if _, ok := s.tx.found[oid]; ok {
 		return
 	}
-	if r := now.ByOID(oid); r != nil {
-		if s.tx.found == nil {
-			s.tx.found = map[uint32]*catalog.Relation{}
-		}
-		s.tx.found[oid] = r
+	if s.tx.found == nil {
+		s.tx.found = map[uint32]*catalog.Relation{}
 	}
+	s.tx.found[oid] = now.ByOID(oid)
 }
 
 // merged gives all changes of the transaction as one, and the relations among them that stay hidden until they are filled.
@@ -157,6 +155,9 @@ func (ch *catalogChange) visible(hidden map[uint32]bool) *catalogChange {
 func (e *Engine) checkChange(t *tx, ch *catalogChange) error {
 	cat := e.Catalog()
 	for oid, r := range t.found {
+		if r == nil { // the transaction's own
+			continue
+		}
 		if now := cat.ByOID(oid); now != r {
 			return pgerr.New(pgerr.SerializationFailure, "could not serialize access due to concurrent change of %s \"%s\"", r.Kind, r.Name).
 				WithHint("The transaction might succeed if retried.")

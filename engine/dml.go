@@ -87,8 +87,8 @@ func (s *Session) newDMLPortal(st *Statement, args []types.Datum) Portal {
 // executeDML runs a change of a table in the session's transaction, or in one of
 // its own. Where another session has changed the same rows meanwhile it is run again, at last with all other writers held off.
 func (s *Session) executeDML(ctx context.Context, d *planner.DML, args []types.Datum) (returning []*vec.Batch, affected int64, err error) {
-	if s.tx != nil && s.tx.readOnly {
-		return nil, 0, pgerr.New(pgerr.ReadOnlySQLTransaction, "cannot execute %s in a read-only transaction", dmlName(d.Kind))
+	if s.readOnly() && !d.Rel.Temp {
+		return nil, 0, errReadOnly(dmlName(d.Kind))
 	}
 	if s.tx != nil {
 		return s.changeTable(ctx, d, args)

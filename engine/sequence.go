@@ -260,8 +260,8 @@ func (i *sessionInfo) sequence(oid uint32, change string) error {
 	if r.Kind != catalog.SequenceKind {
 		return pgerr.New(pgerr.WrongObjectType, "\"%s\" is not a sequence", r.Name)
 	}
-	if change != "" && i.s.tx != nil && i.s.tx.readOnly && !r.Temp {
-		return pgerr.New(pgerr.ReadOnlySQLTransaction, "cannot execute %s() in a read-only transaction", change)
+	if change != "" && i.s.readOnly() && !r.Temp {
+		return errReadOnly(change + "()")
 	}
 	return nil
 }

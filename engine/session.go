@@ -51,6 +51,7 @@ type namedPortal struct {
 	Portal
 	cursor bool // made by DECLARE
 	hold   bool
+	failed bool // an error has ended it
 	text   string
 	made   vec.Time
 }

@@ -111,6 +111,7 @@ type vars struct {
 	local    map[string]string // values to restore at the end of the transaction
 	changed  map[string]bool
 	env      types.Env
+	modes    *txModes // of the transaction that is open
 }
 
 func newVars() *vars {
@@ -123,6 +124,14 @@ func newVars() *vars {
 
 func (v *vars) get(name string) (string, bool) {
 	name = strings.ToLower(name)
+	if strings.HasPrefix(name, "transaction_") {
+		if v.modes != nil {
+			if x, ok := v.modes.setting(name); ok {
+				return x, true
+			}
+		}
+		return v.get("default_" + name)
+	}
 	if x, ok := v.values[name]; ok {
 		return x, true
 	}
@@ -169,6 +178,7 @@ func (v *vars) set(name, value string, local bool) error {
 
 // endTransaction undoes what SET LOCAL changed.
 func (v *vars) endTransaction() {
+	v.modes = nil
 	for k, old := range v.local {
 		if v.apply(k, old) == nil {
 			v.values[k] = old

@@ -181,6 +181,9 @@ func (s *Session) Bind(ctx context.Context, st *Statement, args []types.Datum) (
 		return nil, err
 	}
 	s.query = st.parsed.Text
+	if s.tx != nil && seesTables(st.parsed.Stmt) {
+		s.tx.queried = true
+	}
 	switch x := st.parsed.Stmt.(type) {
 	case *ast.Query, *ast.Subscribe:
 		return s.bindQuery(ctx, st.query, st.columns, args), nil
@@ -206,6 +209,15 @@ func (s *Session) Bind(ctx context.Context, st *Statement, args []types.Datum) (
 	default:
 		return s.utility(func(ctx context.Context) (string, error) { return s.run(ctx, st.parsed) }), nil
 	}
+}
+
+// seesTables tells the statements for which PostgreSQL takes a snapshot.
+func seesTables(x ast.Stmt) bool {
+	switch x.(type) {
+	case *ast.Transaction, *ast.Set, *ast.Show, *ast.Fetch, *ast.CloseCursor, *ast.NoOp, *ast.Listen, *ast.Deallocate, *ast.Execute:
+		return false
+	}
+	return true
 }
 
 func (s *Session) bindQuery(ctx context.Context, q *planner.Query, columns []Column, args []types.Datum) *queryPortal {
@@ -279,10 +291,13 @@ func (s *Session) run(ctx context.Context, p Parsed) (string, error) {
 	case *ast.Listen:
 		return strings.ToUpper(x.Kind), nil
 	case *ast.NoOp:
+		if x.Tag == "VACUUM" && s.tx != nil && s.tx.explicit {
+			return "", pgerr.New(pgerr.ActiveSQLTransaction, "VACUUM cannot run inside a transaction block")
+		}
 		return x.Tag, nil
 	}
-	if s.tx != nil && s.tx.readOnly {
-		return "", pgerr.New(pgerr.ReadOnlySQLTransaction, "cannot execute %s in a read-only transaction", statementName(p.Stmt))
+	if s.readOnly() {
+		return "", errReadOnly(statementName(p.Stmt))
 	}
 	return s.define(ctx, p)
 }
@@ -327,6 +342,15 @@ func (s *Session) set(x *ast.Set) (string, error) {
 			return "", posErr(err, x.Pos)
 		}
 		value = "UTF8"
+	}
+	if i, ok := settingIndex[strings.ToLower(x.Name)]; ok && s.tx != nil {
+		v, err := settings[i].check(value)
+		if err != nil {
+			return "", posErr(err, x.Pos)
+		}
+		if t := modeSetting(strings.ToLower(x.Name), v); t != nil {
+			return tag, posErr(s.setTxModes(t), x.Pos)
+		}
 	}
 	return tag, posErr(s.vars.set(x.Name, value, x.Local), x.Pos)
 }

@@ -17,7 +17,8 @@ import (
 type tx struct {
 	explicit   bool // BEGIN was said; else it ends with the statement or the query string
 	failed     bool
-	readOnly   bool
+	modes      txModes
+	queried    bool // something has been executed that sees tables
 	started    vec.Time
 	tables     map[uint32]*txTable
 	light      bool // see commit
@@ -64,6 +65,9 @@ type savepoint struct {
 	name  string
 	marks map[uint32]savepointMark
 	ddl   int
+	modes txModes
+	// cursors are those that were open: the others are closed with what is rolled back.
+	cursors map[*namedPortal]bool
 }
 
 // savepointMark is a table of the transaction as it was at a savepoint.
@@ -140,7 +144,9 @@ func (s *Session) EndImplicit(ctx context.Context, err error) error {
 }
 
 func (s *Session) newTx(explicit bool) *tx {
-	return &tx{explicit: explicit, started: s.e.clock(), tables: map[uint32]*txTable{}}
+	t := &tx{explicit: explicit, started: s.e.clock(), tables: map[uint32]*txTable{}, modes: s.defaultModes()}
+	s.vars.modes = &t.modes
+	return t
 }
 
 // failTx puts the block into the failed state, in which only ROLLBACK, ROLLBACK TO and COMMIT are
@@ -427,60 +433,41 @@ func (s *Session) writable(rel *catalog.Relation) (*txTable, error) {
 
 // transaction executes BEGIN and its kin and gives the command tag.
 func (s *Session) transaction(ctx context.Context, t *ast.Transaction) (string, error) {
+	block := s.tx != nil && s.tx.explicit
 	switch t.Kind {
 	case "begin":
-		if s.tx != nil && s.tx.explicit {
+		if block {
 			s.warning(pgerr.ActiveSQLTransaction, "there is already a transaction in progress")
 		} else if s.tx != nil { // BEGIN inside a query string: the statements before it belong to the block
 			s.tx.explicit = true
 		} else {
 			s.tx = s.newTx(true)
 		}
-		s.setTxModes(t)
-		return "BEGIN", nil
-	case "commit":
-		if s.tx == nil || !s.tx.explicit {
-			s.warning(pgerr.NoActiveSQLTransaction, "there is no transaction in progress")
-			return "COMMIT", nil
+		if t.Start {
+			return "START TRANSACTION", s.setTxModes(t)
 		}
-		if s.tx.failed {
-			s.rollback()
-			return "ROLLBACK", nil
-		}
-		if err := s.commit(ctx); err != nil {
-			return "", err
-		}
-		if t.Chain {
-			s.tx = s.newTx(true)
-		}
-		return "COMMIT", nil
-	case "rollback":
-		if s.tx == nil || !s.tx.explicit {
-			s.warning(pgerr.NoActiveSQLTransaction, "there is no transaction in progress")
-			return "ROLLBACK", nil
-		}
-		s.rollback()
-		if t.Chain {
-			s.tx = s.newTx(true)
-		}
-		return "ROLLBACK", nil
+		return "BEGIN", s.setTxModes(t)
+	case "commit", "rollback":
+		return s.endTx(ctx, t, block)
 	case "savepoint", "release", "rollback to":
 		return s.savepoint(t)
 	case "set transaction":
 		if s.tx == nil {
 			s.warning(pgerr.NoActiveSQLTransaction, "SET TRANSACTION can only be used in transaction blocks")
-		} else {
-			s.setTxModes(t)
+			return "SET", nil
 		}
-		return "SET", nil
+		return "SET", s.setTxModes(t)
 	case "set session characteristics":
-		if t.Isolation != "" {
-			if err := s.vars.set("default_transaction_isolation", t.Isolation, false); err != nil {
+		for name, v := range map[string]*bool{"default_transaction_read_only": t.ReadOnly, "default_transaction_deferrable": t.Deferrable} {
+			if v == nil {
+				continue
+			}
+			if err := s.vars.set(name, onOff(*v), false); err != nil {
 				return "", err
 			}
 		}
-		if t.ReadOnly != nil {
-			if err := s.vars.set("default_transaction_read_only", onOff(*t.ReadOnly), false); err != nil {
+		if t.Isolation != "" {
+			if err := s.vars.set("default_transaction_isolation", t.Isolation, false); err != nil {
 				return "", err
 			}
 		}
@@ -489,19 +476,39 @@ func (s *Session) transaction(ctx context.Context, t *ast.Transaction) (string, 
 	return "", pgerr.New(pgerr.FeatureNotSupported, "%s is not supported", strings.ToUpper(t.Kind))
 }
 
+// endTx executes COMMIT and ROLLBACK. Outside of a block they warn, and end what the query string has done so far.
+func (s *Session) endTx(ctx context.Context, t *ast.Transaction, block bool) (string, error) {
+	tag := strings.ToUpper(t.Kind)
+	if !block {
+		if t.Chain {
+			return "", pgerr.New(pgerr.NoActiveSQLTransaction, "%s AND CHAIN can only be used in transaction blocks", tag)
+		}
+		s.warning(pgerr.NoActiveSQLTransaction, "there is no transaction in progress")
+		if s.tx == nil {
+			return tag, nil
+		}
+	}
+	modes := s.tx.modes
+	if t.Kind == "commit" && !s.tx.failed {
+		if err := s.commit(ctx); err != nil {
+			return "", err
+		}
+	} else {
+		tag = "ROLLBACK"
+		s.rollback()
+	}
+	if t.Chain {
+		s.tx = s.newTx(true)
+		s.tx.modes = modes
+	}
+	return tag, nil
+}
+
 func onOff(b bool) string {
 	if b {
 		return "on"
 	}
 	return "off"
-}
-
-func (s *Session) setTxModes(t *ast.Transaction) {
-	d, _ := s.vars.get("default_transaction_read_only")
-	s.tx.readOnly = d == "on"
-	if t.ReadOnly != nil {
-		s.tx.readOnly = *t.ReadOnly
-	}
 }
 
 func (s *Session) savepoint(t *ast.Transaction) (string, error) {
@@ -513,7 +520,10 @@ func (s *Session) savepoint(t *ast.Transaction) (string, error) {
 		return "", pgerr.New(pgerr.NoActiveSQLTransaction, "%s can only be used in transaction blocks", strings.ToUpper(t.Kind))
 	}
 	if t.Kind == "savepoint" {
-		sp := savepoint{name: t.Savepoint, marks: map[uint32]savepointMark{}, ddl: len(s.tx.ddl)}
+		sp := savepoint{name: t.Savepoint, marks: map[uint32]savepointMark{}, ddl: len(s.tx.ddl), modes: s.tx.modes, cursors: map[*namedPortal]bool{}}
+		for _, p := range s.portals {
+			sp.cursors[p] = true
+		}
 		for oid, tt := range s.tx.tables {
 			sp.marks[oid] = tt.mark()
 		}
@@ -525,12 +535,18 @@ func (s *Session) savepoint(t *ast.Transaction) (string, error) {
 		if sp.name != t.Savepoint {
 			continue
 		}
+		s.tx.modes = sp.modes // what a subtransaction sets is its own
 		if t.Kind == "release" {
 			s.tx.savepoints = s.tx.savepoints[:i]
 			return tag, nil
 		}
 		s.tx.failed = false
 		s.tx.savepoints = s.tx.savepoints[:i+1]
+		for name, p := range s.portals {
+			if p.cursor && !sp.cursors[p] {
+				s.dropPortal(name)
+			}
+		}
 		for oid, tt := range s.tx.tables {
 			m, ok := sp.marks[oid]
 			if ok {

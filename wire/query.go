@@ -27,10 +27,10 @@ func (c *conn) query(sql string) error {
 	if len(stmts) == 0 {
 		c.w.send(&pgproto3.EmptyQueryResponse{})
 	}
-	if len(stmts) > 1 {
-		c.sess.BeginImplicit()
-	}
 	for i, p := range stmts {
+		if len(stmts) > 1 { // also after a COMMIT among them
+			c.sess.BeginImplicit()
+		}
 		c.deadline = time.Time{} // statement_timeout counts for each of them
 		if err := c.statement(p, i == len(stmts)-1); err != nil {
 			return c.endQuery(err)

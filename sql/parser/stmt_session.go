@@ -29,7 +29,7 @@ func (p *parser) transaction() ast.Stmt {
 		noise()
 		p.transactionModes(t)
 	case "start":
-		t.Kind = "begin"
+		t.Kind, t.Start = "begin", true
 		p.expect("transaction")
 		p.transactionModes(t)
 	case "commit", "end":
@@ -89,7 +89,10 @@ func (p *parser) transactionModes(t *ast.Transaction) {
 			t.ReadOnly = &yes
 		case p.accept("read", "write"):
 			t.ReadOnly = &no
-		case p.accept("deferrable"), p.accept("not", "deferrable"):
+		case p.accept("deferrable"):
+			t.Deferrable = &yes
+		case p.accept("not", "deferrable"):
+			t.Deferrable = &no
 		default:
 			return
 		}

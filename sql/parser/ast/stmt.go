@@ -420,7 +420,10 @@ type Transaction struct {
 	Savepoint string
 	Isolation string // lower case, "" if not given
 	ReadOnly  *bool
-	Chain     bool
+	// Deferrable is nil if not given. Start says that START TRANSACTION was written.
+	Deferrable *bool
+	Chain      bool
+	Start      bool
 }
 
 // Set is SET and RESET. Values are given as text; Default for SET x TO DEFAULT and RESET x; Name "all" for RESET ALL.
