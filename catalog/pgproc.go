@@ -169,6 +169,9 @@ func (p *proc) visible(s *Snapshot, path []string) bool {
 
 // arguments writes the parameter list as pg_get_function_arguments does, or pg_get_function_identity_arguments, without defaults.
 func (p *proc) arguments(defaults bool) string {
+	if p.user != nil {
+		return p.user.arguments(defaults)
+	}
 	var b strings.Builder
 	for i, a := range p.args {
 		if i > 0 {
@@ -184,14 +187,14 @@ func (p *proc) arguments(defaults bool) string {
 			b.WriteString(fn.QuoteIdent(p.argNames[i]) + " ")
 		}
 		b.WriteString(a.Format())
-		if d := i - (len(p.args) - p.defaults); defaults && p.user != nil && d >= 0 {
-			b.WriteString(" DEFAULT " + p.user.Defaults[d])
-		}
 	}
 	return b.String()
 }
 
 func (p *proc) result() string {
+	if p.user != nil {
+		return p.user.result()
+	}
 	if p.set {
 		return "SETOF " + p.ret.Format()
 	}
@@ -243,8 +246,27 @@ func fillProc(v *Viewer, add func(row)) error {
 		}
 		if f := p.user; f != nil {
 			r["prolang"], r["procost"], r["proparallel"], r["prosrc"] = 14, float32(f.Cost), string(f.Parallel), f.Body
-			if f.Return {
-				r["prosrc"], r["prosqlbody"] = "", "RETURN "+strings.TrimPrefix(f.Body, "SELECT ")
+			if body := f.sqlBody(); body != "" {
+				r["prosrc"], r["prosqlbody"] = "", body
+			}
+			if f.Variadic {
+				if e, ok := f.Args[len(f.Args)-1].Elem(); ok {
+					r["provariadic"] = e.OID
+				}
+			}
+			if f.Set {
+				r["prorows"] = float32(f.Rows)
+			}
+			if f.Params != nil {
+				var all []types.T
+				var modes, names []string
+				for _, p := range f.Params {
+					all, modes, names = append(all, p.Type), append(modes, string(p.Mode)), append(names, p.Name)
+				}
+				r["proallargtypes"], r["proargmodes"] = oids(all), modes
+				if slices.ContainsFunc(names, func(s string) bool { return s != "" }) {
+					r["proargnames"] = names
+				}
 			}
 			if len(f.Defaults) > 0 {
 				r["proargdefaults"] = strings.Join(f.Defaults, ", ")

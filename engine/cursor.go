@@ -18,7 +18,12 @@ func (s *Session) declare(ctx context.Context, x *ast.Declare, q *planner.Query,
 		return pgerr.New(pgerr.NoActiveSQLTransaction, "DECLARE CURSOR can only be used in transaction blocks").
 			WithHint("Use BEGIN, or WITH HOLD.").At(x.Pos)
 	}
-	var p Portal = s.bindQuery(ctx, q, queryColumns(q), args)
+	var p Portal
+	if q.Runs {
+		p = s.runsPortal(q, queryColumns(q), args)
+	} else {
+		p = s.bindQuery(ctx, q, queryColumns(q), args)
+	}
 	if !q.Continuous && (x.Scroll == nil || *x.Scroll) {
 		p = &scrollCursor{Portal: p, alloc: s.e.alloc, all: x.Scroll != nil}
 	}

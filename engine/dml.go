@@ -90,6 +90,16 @@ func (s *Session) executeDML(ctx context.Context, d *planner.DML, args []types.D
 	if s.readOnly() && !d.Rel.Temp {
 		return nil, 0, errReadOnly(dmlName(d.Kind))
 	}
+	if d.Runs {
+		err = s.inTransaction(ctx, func() error {
+			returning, affected, err = s.changeTable(ctx, d, args)
+			return err
+		}, func() {
+			releaseAll(returning)
+			returning = nil
+		})
+		return returning, affected, err
+	}
 	if s.tx != nil {
 		return s.changeTable(ctx, d, args)
 	}
@@ -125,7 +135,7 @@ func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.
 	if err != nil {
 		return nil, 0, err
 	}
-	rows, err := s.drainPlan(ctx, planner.Bind(d.Source, args))
+	rows, err := s.drainPlan(ctx, planner.Bind(d.Source, args), d.Runs)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -475,7 +485,7 @@ func (s *Session) resolveConflicts(ctx context.Context, tt *txTable, d *planner.
 // conflictUpdates evaluates DO UPDATE over pairs of an old and a proposed row.
 func (s *Session) conflictUpdates(ctx context.Context, d *planner.DML, both *vec.Batch, args []types.Datum) ([]*vec.Batch, error) {
 	c := d.OnConflict
-	rows, err := s.drainPlan(ctx, planner.BindGiven(c.Update, args, planner.GivenRows{c.Pairs: {both}}))
+	rows, err := s.drainPlan(ctx, planner.BindGiven(c.Update, args, planner.GivenRows{c.Pairs: {both}}), d.Runs)
 	if err != nil {
 		return nil, err
 	}
@@ -490,9 +500,9 @@ func (s *Session) conflictUpdates(ctx context.Context, d *planner.DML, both *vec
 	return out, nil
 }
 
-// drainPlan gives all rows of a plan.
-func (s *Session) drainPlan(ctx context.Context, root planner.Node) ([]*vec.Batch, error) {
-	p := s.newQueryPortal(&planner.Query{Root: root}, root, nil, s.fnCtx(ctx))
+// drainPlan gives all rows of a plan; runs says that it calls functions whose bodies the session runs.
+func (s *Session) drainPlan(ctx context.Context, root planner.Node, runs bool) ([]*vec.Batch, error) {
+	p := s.newQueryPortal(&planner.Query{Root: root, Runs: runs}, root, nil, s.fnCtx(ctx))
 	defer p.Close()
 	return drainPortal(ctx, p)
 }

@@ -1,9 +1,7 @@
 package engine
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"streamsql/catalog"
@@ -20,21 +18,11 @@ func (s *Session) createFunction(x *ast.CreateFunction) error {
 		return err
 	}
 	o := s.planOptions(nil, "")
-	if old := sameFunction(o.Catalog, f); old != nil { // checked as it will be: it may call itself by way of others
-		c := *f
-		c.OID = old.OID
-		f = &c
-		o.Catalog = o.Catalog.WithFunction(f)
-	}
-	if err := s.checkBody(x, f, o); err != nil {
-		return err
-	}
-	cat := s.catalog()
-	if old := sameFunction(cat, f); old != nil {
+	if old := sameFunction(o.Catalog, f); old != nil {
 		if !x.OrReplace {
 			return pgerr.New(pgerr.DuplicateFunction, "function \"%s\" already exists with same argument types", f.Name)
 		}
-		if err := replaceableFunction(cat, old, f); err != nil {
+		if err := replaceableFunction(o.Catalog, old, f); err != nil {
 			return err
 		}
 		f.OID, f.Comment = old.OID, old.Comment
@@ -42,6 +30,10 @@ func (s *Session) createFunction(x *ast.CreateFunction) error {
 		s.e.write.Lock()
 		f.OID = s.e.newOIDs(1)
 		s.e.write.Unlock()
+	}
+	o.Catalog = o.Catalog.WithFunction(f) // it may call itself
+	if err := s.checkBody(x, f, o); err != nil {
+		return err
 	}
 	s.change(&ddl{ch: &catalogChange{PutFunctions: []*catalog.Function{f}}})
 	return nil
@@ -51,153 +43,6 @@ func sameFunction(cat *catalog.Snapshot, f *catalog.Function) *catalog.Function 
 	for _, g := range cat.FindFunctions(f.Schema, f.Name, nil) {
 		if g.Takes(f.Args) {
 			return g
-		}
-	}
-	return nil
-}
-
-// declareFunction reads everything of CREATE FUNCTION but the body.
-func (s *Session) declareFunction(x *ast.CreateFunction) (*catalog.Function, error) {
-	invalid := func(format string, args ...any) *pgerr.Error {
-		return pgerr.New(pgerr.InvalidFunctionDefinition, format, args...)
-	}
-	switch {
-	case len(x.Returns.Name.Parts) == 0:
-		return nil, invalid("function result type must be specified")
-	case x.Language == "" && !x.HasBody:
-		return nil, invalid("no function body specified")
-	case x.Language == "":
-		return nil, invalid("no language specified")
-	case x.Language == "internal" || x.Language == "c":
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "functions of language \"%s\" are not supported", x.Language).
-			WithHint("Use LANGUAGE SQL, with one SELECT as the body.")
-	case x.Language != "sql":
-		return nil, pgerr.New(pgerr.UndefinedObject, "language \"%s\" does not exist", x.Language).
-			WithHint("Use LANGUAGE SQL, with one SELECT as the body.")
-	case !x.HasBody:
-		return nil, invalid("no function body specified")
-	case x.Returns.SetOf:
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "functions that return sets are not supported").
-			WithHint("Return a scalar, or make a view.").At(x.Returns.Pos)
-	}
-	schema, name, err := s.qualify(x.Name)
-	if err != nil {
-		return nil, err
-	}
-	cat := s.catalog()
-	f := &catalog.Function{Schema: schema, Name: name, Body: x.Body, Return: x.Return, Defaults: x.Defaults, Strict: x.Strict, Volatility: 'v',
-		Parallel: 'u', Cost: 100, Owner: s.user}
-	for i, tn := range x.ArgTypes {
-		t, err := planner.ResolveType(tn, cat)
-		if err != nil {
-			return nil, err
-		}
-		n := x.ArgNames[i]
-		if n != "" && slices.Contains(f.ArgNames, n) {
-			return nil, invalid("parameter name \"%s\" used more than once", n)
-		}
-		if t.IsPseudo() && !polymorphic(t) {
-			return nil, invalid("SQL functions cannot have arguments of type %s", t.Format()).At(tn.Pos)
-		}
-		f.Args, f.ArgNames = append(f.Args, t.Bare()), append(f.ArgNames, n)
-	}
-	if f.Ret, err = planner.ResolveType(x.Returns, cat); err != nil {
-		return nil, err
-	}
-	f.Ret = f.Ret.Bare()
-	switch {
-	case f.Ret.Is(types.Void) || f.Ret.OID == types.OIDRecord:
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "functions that return %s are not supported", f.Ret.Format()).
-			WithHint("Return a scalar type.").At(x.Returns.Pos)
-	case polymorphic(f.Ret):
-		if !slices.ContainsFunc(f.Args, polymorphic) {
-			return nil, invalid("cannot determine result data type").
-				WithDetail("A result of type %s requires at least one input of type anyelement, anyarray, anynonarray, anyenum, anyrange, or anymultirange.", f.Ret.Format())
-		}
-	case f.Ret.IsPseudo():
-		return nil, invalid("SQL functions cannot return type %s", f.Ret.Format()).At(x.Returns.Pos)
-	}
-	switch x.Volatility {
-	case "immutable":
-		f.Volatility = 'i'
-	case "stable":
-		f.Volatility = 's'
-	}
-	switch p := strings.ToLower(x.Parallel); p {
-	case "", "unsafe":
-	case "safe", "restricted":
-		f.Parallel = p[0]
-	default:
-		return nil, pgerr.New(pgerr.SyntaxError, "parameter \"parallel\" must be SAFE, RESTRICTED, or UNSAFE")
-	}
-	if x.Cost != "" {
-		if f.Cost, err = strconv.ParseFloat(x.Cost, 64); err != nil || f.Cost <= 0 {
-			return nil, pgerr.New(pgerr.InvalidParameterValue, "COST must be positive")
-		}
-	}
-	return f, nil
-}
-
-func polymorphic(t types.T) bool {
-	switch t.OID {
-	case types.OIDAnyelement, types.OIDAnyarray, types.OIDAnynonarray, types.OIDAnycompatible, types.OIDAnycompatiblearray:
-		return true
-	}
-	return false
-}
-
-// checkBody reports what is wrong with the body, at the place in the statement.
-func (s *Session) checkBody(x *ast.CreateFunction, f *catalog.Function, o *planner.Options) error {
-	if err := planner.CheckFunction(f, o); err != nil {
-		e := *pgerr.From(err)
-		n := e.Position
-		e.Position = 0
-		if n > 0 && x.BodyPos != 0 {
-			e.Position = x.BodyPos + n - 1
-			if x.Quoted {
-				body := []rune(x.Body)
-				e.Position += strings.Count(string(body[:min(n-1, len(body))]), "'")
-			}
-		} else if e.Where == "" {
-			e.Where = fmt.Sprintf("SQL function \"%s\"", f.Name)
-		}
-		return &e
-	}
-	return nil
-}
-
-// replaceableFunction checks that a function may take the place of another.
-func replaceableFunction(cat *catalog.Snapshot, old, f *catalog.Function) error {
-	hint := fmt.Sprintf("Use DROP FUNCTION %s first.", old.Signature())
-	invalid := func(format string, args ...any) error {
-		return pgerr.New(pgerr.InvalidFunctionDefinition, format, args...).WithHint("%s", hint)
-	}
-	if old.Ret.OID != f.Ret.OID {
-		return invalid("cannot change return type of existing function")
-	}
-	for i, n := range old.ArgNames {
-		if n != "" && n != f.ArgNames[i] {
-			return invalid("cannot change name of input parameter \"%s\"", n)
-		}
-	}
-	if len(f.Defaults) < len(old.Defaults) {
-		return invalid("cannot remove parameter defaults from existing function")
-	}
-	// What is maintained was computed by the old definition: it would be neither the one nor the other.
-	within := map[uint32]bool{} // plain views that call it, directly or not
-	for grown := true; grown; {
-		grown = false
-		for _, r := range cat.Relations() {
-			calls := slices.Contains(r.Calls, old.OID) || slices.ContainsFunc(r.Depends, func(oid uint32) bool { return within[oid] })
-			switch {
-			case !calls || within[r.OID]:
-			case r.Kind == catalog.View:
-				within[r.OID], grown = true, true
-			case r.Kind == catalog.MatView || r.Kind == catalog.Sink:
-				return pgerr.New(pgerr.DependentObjectsStillExist, "cannot replace function %s because other objects depend on it", old.Signature()).
-					WithDetail("%s %s depends on function %s", r.Kind, r.Name, old.Signature()).
-					WithHint("Drop them first, and create them again.")
-			}
 		}
 	}
 	return nil
@@ -305,6 +150,12 @@ func (s *Session) alterFunction(x *ast.Alter) error {
 				return pgerr.New(pgerr.InvalidSchemaName, "schema \"%s\" does not exist", a.NewName)
 			}
 			c.Schema = a.NewName
+		case "options":
+			if err := s.alterFunctionOptions(f, &c, a.Function); err != nil {
+				return err
+			}
+			f = &c
+			continue
 		default:
 			return unsupportedAlter(x, a.Action)
 		}
@@ -320,5 +171,19 @@ func (s *Session) alterFunction(x *ast.Alter) error {
 		s.change(&ddl{ch: &catalogChange{PutFunctions: []*catalog.Function{&c}}})
 		f = &c
 	}
+	return nil
+}
+
+// alterFunctionOptions executes ALTER FUNCTION for what CREATE FUNCTION says behind the result.
+func (s *Session) alterFunctionOptions(f, c *catalog.Function, x *ast.CreateFunction) error {
+	if err := setFunctionOptions(x, c); err != nil {
+		return err
+	}
+	if f.Strict != c.Strict {
+		if err := replaceableFunction(s.catalog(), f, c); err != nil {
+			return err
+		}
+	}
+	s.change(&ddl{ch: &catalogChange{PutFunctions: []*catalog.Function{c}}})
 	return nil
 }

@@ -134,6 +134,7 @@ func (p *queryPortal) Progress() (read, kept int64) {
 func (p *queryPortal) start(ctx context.Context) error {
 	p.stage = reading
 	xc := &exec.Context{Alloc: p.e.alloc, Fn: p.fc, Continuous: p.q.Continuous, Stats: &p.stats, Parallel: p.e.parallel}
+	single(xc, p.q)
 	p.memory = p.e.newMemory("query")
 	p.memory.bind(xc, p.out)
 	xc.Stepped = true

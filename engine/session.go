@@ -42,7 +42,8 @@ type Session struct {
 	// currvals are what sequences have given to the session; lastSequence is the one that gave last.
 	currvals     map[uint32]int64
 	lastSequence uint32
-	hasTemp      bool   // it has, or had, temporary relations
+	hasTemp      bool // it has, or had, temporary relations
+	calls        calls
 	query        string // what runs or ran last, for pg_stat_activity
 }
 

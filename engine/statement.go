@@ -186,6 +186,9 @@ func (s *Session) Bind(ctx context.Context, st *Statement, args []types.Datum) (
 	}
 	switch x := st.parsed.Stmt.(type) {
 	case *ast.Query, *ast.Subscribe:
+		if st.query.Runs {
+			return s.runsPortal(st.query, st.columns, args), nil
+		}
 		return s.bindQuery(ctx, st.query, st.columns, args), nil
 	case *ast.Insert, *ast.Update, *ast.Delete:
 		return s.newDMLPortal(st, args), nil

@@ -187,7 +187,7 @@ func newLateral(n *planner.TableFunc) (Operator, error) {
 }
 
 func newProjectSet(n *planner.ProjectSet) (Operator, error) {
-	return &lateral{in: n.Input, schema: n.Schema(), fns: n.Fns, args: n.Args, zip: true}, nil
+	return &lateral{in: n.Input, schema: n.Schema(), fns: n.Fns, args: n.Args, zip: true, ordinality: n.Ordinality}, nil
 }
 
 func (l *lateral) Open(ctx *Context, out Output) error {
@@ -274,6 +274,9 @@ func (l *lateral) row(cols []*vec.Vec, i int) error {
 	if l.zip {
 		for k, e := range l.emits {
 			l.zipColumn(&l.build[k], e, n)
+		}
+		for r := 0; l.ordinality && r < n; r++ {
+			l.build[len(l.emits)].AppendInt64(int64(r) + 1)
 		}
 	} else {
 		e := l.emits[0]

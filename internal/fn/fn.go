@@ -92,6 +92,7 @@ type Func struct {
 	// bind makes the kernel of one call, for functions that must know the types of
 	// polymorphic arguments; arrayBind that of a call with VARIADIC.
 	bind, arrayBind func(args []types.T, ret types.T) Kernel
+	user            *UserCall // of a function that a session runs
 }
 
 // AggOptions says how an aggregate will be fed.

@@ -625,3 +625,14 @@ func ResolveOp(sym string, args []types.T) (*Resolved, error) {
 	f := fs[i].bindTypes(coerced, ret)
 	return &Resolved{f, coerced, f.Ret}, nil
 }
+
+// PolyResult gives what a type of a signature, such as that of an OUT parameter, stands for where the arguments declared as want have the types have.
+func PolyResult(want, have []types.T, t types.T) types.T {
+	if !isPoly(t) {
+		return t
+	}
+	if _, r, ok := solvePoly(want, have, t); ok {
+		return r
+	}
+	return t
+}

@@ -341,8 +341,11 @@ func (p *parser) rowsFrom(pos ast.Pos, lateral bool) {
 		p.em.comma()
 		p.fromCall()
 		f.Calls = append(f.Calls, nil)
-		if p.is("as") {
-			p.unsupported(p.pos(), "a column definition list inside ROWS FROM", "")
+		if p.accept("as") {
+			for len(f.ColDefs) < len(f.Calls) {
+				f.ColDefs = append(f.ColDefs, nil)
+			}
+			f.ColDefs[len(f.Calls)-1] = p.colDefs()
 		}
 		if !p.acceptOp(",") {
 			break

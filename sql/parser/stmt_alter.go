@@ -44,21 +44,6 @@ func (p *parser) alter() ast.Stmt {
 	return a
 }
 
-// argTypes reads the argument types of a function in parentheses.
-func (p *parser) argTypes() []ast.TypeName {
-	args := []ast.TypeName{}
-	p.expectOp("(")
-	for !p.isOp(")") {
-		_, t := p.parameter()
-		args = append(args, t)
-		if !p.acceptOp(",") {
-			break
-		}
-	}
-	p.expectOp(")")
-	return args
-}
-
 func (p *parser) alterAction(kind string) *ast.AlterAction {
 	a := &ast.AlterAction{Pos: p.pos()}
 	first := p.i
@@ -80,6 +65,10 @@ func (p *parser) alterAction(kind string) *ast.AlterAction {
 		a.NewName = p.colID()
 	case p.accept("owner", "to"):
 		a.Action, a.NewName = "owner to", p.label()
+	case kind == "function" && p.isAny("immutable", "stable", "volatile", "strict", "called", "returns", "leakproof", "not", "security", "external", "parallel", "cost", "rows"):
+		a.Action, a.Function = "options", &ast.CreateFunction{}
+		p.functionOptions(a.Function)
+		p.accept("restrict")
 	case p.accept("set", "schema"):
 		a.Action, a.NewName = "set schema", p.colID()
 	case kind == "type" && p.accept("add", "value"):

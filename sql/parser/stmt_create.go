@@ -2,7 +2,6 @@ package parser
 
 import (
 	"strings"
-	"unicode/utf8"
 
 	"streamsql/internal/pgerr"
 	"streamsql/sql/parser/ast"
@@ -624,100 +623,4 @@ func ParseIndexTerm(sql string) (t IndexTerm, err error) {
 		}
 	}
 	return t, nil
-}
-
-// createFunction parses CREATE FUNCTION; only LANGUAGE SQL has a use for the body.
-func (p *parser) createFunction(replace bool) ast.Stmt {
-	s := &ast.CreateFunction{OrReplace: replace, Name: p.name()}
-	p.expectOp("(")
-	for !p.isOp(")") {
-		at := p.pos()
-		name, typ := p.parameter()
-		s.ArgNames = append(s.ArgNames, name)
-		s.ArgTypes = append(s.ArgTypes, typ)
-		switch {
-		case p.accept("default") || p.acceptOp("="):
-			first := p.i
-			p.rootExpr(new(ast.Expr)) // only to check it: the text is what is kept
-			s.Defaults = append(s.Defaults, p.text(first))
-		case len(s.Defaults) > 0:
-			p.fail(pgerr.New(pgerr.InvalidFunctionDefinition, "input parameters after one with a default value must also have defaults").At(at))
-		}
-		if !p.acceptOp(",") {
-			break
-		}
-	}
-	p.expectOp(")")
-	if p.accept("returns") {
-		if p.is("table") {
-			p.unsupported(p.pos(), "RETURNS TABLE", "Return a scalar type.")
-		}
-		s.Returns = p.typeName()
-	}
-	p.functionOptions(s)
-	return s
-}
-
-// parameter reads [IN] [name] type.
-func (p *parser) parameter() (name string, t ast.TypeName) {
-	switch {
-	case p.is("out") || p.is("inout") || p.is("variadic"):
-		p.unsupported(p.pos(), strings.ToUpper(p.tok().text)+" parameters", "Use RETURNS and parameters of mode IN.")
-	case p.accept("in"):
-	}
-	// A name stands before the type, where two words follow one another.
-	if n := p.peek(1); p.tok().kind == tIdent && n.kind == tIdent && !n.isWord("default") && !n.isWord("precision") && !n.isWord("varying") &&
-		!p.tok().isWord("timestamp") && !p.tok().isWord("time") && !p.tok().isWord("interval") && !p.tok().isWord("setof") {
-		name = p.label()
-	}
-	return name, p.typeName()
-}
-
-func (p *parser) functionOptions(s *ast.CreateFunction) {
-	for {
-		switch {
-		case p.accept("language"):
-			s.Language = foldASCII(p.next().text)
-		case p.is("immutable"), p.is("stable"), p.is("volatile"):
-			s.Volatility = p.next().text
-		case p.accept("strict"), p.accept("returns", "null", "on", "null", "input"):
-			s.Strict = true
-		case p.accept("called", "on", "null", "input"), p.accept("leakproof"), p.accept("not", "leakproof"),
-			p.accept("security", "definer"), p.accept("security", "invoker"),
-			p.accept("external", "security", "definer"), p.accept("external", "security", "invoker"):
-		case p.accept("parallel"):
-			s.Parallel = p.label()
-		case p.accept("cost"):
-			s.Cost = p.next().text
-		case p.accept("rows"):
-			p.next()
-		case p.accept("as"):
-			s.HasBody = true
-			t, raw := p.tok(), ""
-			s.Body = p.stringLit()
-			switch raw = p.src[t.pos:t.end]; raw[0] {
-			case '\'':
-				s.BodyPos, s.Quoted = int(t.char)+1, true
-			case '$':
-				s.BodyPos = int(t.char) + utf8.RuneCountInString(raw[:strings.IndexByte(raw[1:], '$')+2])
-			}
-			if p.acceptOp(",") {
-				p.unsupported(p.pos(), "a function of a library", "Use LANGUAGE SQL.")
-			}
-		case p.is("return"):
-			p.next()
-			first := p.i
-			s.BodyPos = p.pos() - len("SELECT ")
-			p.rootExpr(new(ast.Expr)) // as above
-			s.Body = "SELECT " + p.text(first)
-			s.HasBody, s.Return = true, true
-			if s.Language == "" {
-				s.Language = "sql"
-			}
-		case p.is("begin"):
-			p.unsupported(p.pos(), "BEGIN ATOMIC", "Write the body as a string after AS.")
-		default:
-			return
-		}
-	}
 }

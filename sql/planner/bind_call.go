@@ -61,6 +61,7 @@ type boundSet struct {
 	id   int
 	fnc  *fn.Func
 	args []Expr
+	rel  lrel // in place of fnc and args: the rows of a user's function, joined to each row
 }
 
 // function makes the call of a scalar function on bound arguments.
@@ -89,6 +90,12 @@ func (b *binder) applyFunc(r *fn.Resolved, args []Expr, pos int, argPos []int) (
 }
 
 func (b *binder) call(c *exprCtx, e *ast.FuncCall) (Expr, error) {
+	take := c.take
+	if take != nil {
+		own := *c
+		own.take = nil
+		c = &own
+	}
 	name := e.Name.Base()
 	schema := e.Name.Schema()
 	var users []*catalog.Function
@@ -135,8 +142,8 @@ func (b *binder) call(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 	if what != "" && (len(fn.Lookup(name)) > 0 || len(users) > 0) {
 		return nil, pgerr.New(pgerr.WrongObjectType, "%s", strings.ReplaceAll(what, "%s", name)).At(e.Pos)
 	}
-	if len(users) > 0 && !e.Variadic {
-		return b.userCall(c, e, users)
+	if len(users) > 0 {
+		return b.userCall(c, e, users, take)
 	}
 	args, argPos, err := b.callArgs(c, e, name)
 	if err != nil {
@@ -271,6 +278,9 @@ func (b *binder) setCall(c *exprCtx, x *Call, name string) (Expr, error) {
 		}
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "set-returning functions are not allowed in %s", c.clause).At(x.Pos)
 	}
+	if len(c.sel.srfs) > 0 && c.sel.srfs[0].rel != nil {
+		return nil, notSupported("several functions that return sets in one select list of a continuous query", x.Pos).WithHint("Call them in FROM.")
+	}
 	cols, shape, err := b.setColumns(c, x)
 	if err != nil {
 		return nil, err
@@ -292,7 +302,7 @@ func (b *binder) setCall(c *exprCtx, x *Call, name string) (Expr, error) {
 		t = types.T{OID: types.OIDRecord, Mod: -1, Rec: rec}
 	}
 	id := b.newCol(name, t)
-	c.sel.srfs = append(c.sel.srfs, boundSet{id, fnc, x.Args})
+	c.sel.srfs = append(c.sel.srfs, boundSet{id: id, fnc: fnc, args: x.Args})
 	return b.colAt(id, x.Pos), nil
 }
 

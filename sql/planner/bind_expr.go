@@ -22,6 +22,7 @@ type exprCtx struct {
 	noSubqueries      bool
 	columnsForbidden  string        // message of the clause that may not refer to columns
 	shape             *types.Record // the column definition list of a function in FROM
+	take              *userTake     // of a function in FROM: gets the call of a user's function
 }
 
 func (b *binder) col(id int) *Column { return b.colAt(id, 0) }

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"errors"
 	"slices"
 
 	"streamsql/catalog"
@@ -11,8 +12,9 @@ import (
 	"streamsql/sql/parser/ast"
 )
 
-// Users' functions are SQL expressions. A call is replaced by the body, in which the arguments stand for the parameters, before
-// anything else looks at the expression: so the rest of the planner and the operators know nothing of functions.
+// Users' functions are SQL statements. Where the body is one query a call is replaced by it, the arguments standing for the parameters, before
+// anything else looks at the expression: so the rest of the planner and the operators know nothing of functions. Other
+// bodies are run by the session, see call_user.go.
 
 // funcArgs are the arguments of a call whose body is being bound.
 type funcArgs struct {
@@ -30,10 +32,9 @@ func (a *funcArgs) use(i int) (Expr, error) {
 	a.uses[i]++
 	x := a.args[i]
 	if volatileExpr(x) && (a.rows || a.uses[i] > 1) {
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "the volatile argument of function %s cannot be evaluated once only", a.f.Signature()).
-			WithHint("Compute the argument in a subquery in FROM, and call the function with its column.").At(a.pos)
+		return nil, &notInlined{pgerr.New(pgerr.FeatureNotSupported, "The volatile argument of function %s cannot be evaluated once only", a.f.Signature()).At(a.pos)}
 	}
-	if a.uses[i] > 1 && hasSubquery(x) {
+	if a.uses[i] > 1 && hasSubquery(x) && a.again != nil {
 		return a.again(i)
 	}
 	return x, nil
@@ -97,19 +98,29 @@ func hidesAggregate(users []*catalog.Function, e *ast.FuncCall) bool {
 	return true
 }
 
-// paramOrder gives the parameter that each argument of a call is for; ok is false where the function cannot be called so.
+// paramOrder gives the parameter that each argument of a call is for; ok is false where the function cannot be called so. Those that
+// a VARIADIC parameter takes up have its place.
 func paramOrder(f *catalog.Function, e *ast.FuncCall) (order []int, ok bool) {
 	filled := make([]bool, len(f.Args))
+	last := len(f.Args) - 1
 	for i := range e.Args {
 		at := i
 		if i < len(e.ArgNames) && e.ArgNames[i] != "" {
 			at = slices.Index(f.ArgNames, e.ArgNames[i])
+			if f.Variadic && !e.Variadic && at == last {
+				return nil, false
+			}
+		} else if f.Variadic && !e.Variadic && i > last {
+			at = last
 		}
-		if at < 0 || at >= len(f.Args) || filled[at] {
+		if at < 0 || at > last || filled[at] && (i <= last || at < last) {
 			return nil, false
 		}
 		filled[at] = true
 		order = append(order, at)
+	}
+	if e.Variadic && !f.Variadic {
+		return nil, false
 	}
 	for i, given := range filled {
 		if !given && i < len(f.Args)-len(f.Defaults) {
@@ -119,8 +130,8 @@ func paramOrder(f *catalog.Function, e *ast.FuncCall) (order []int, ok bool) {
 	return order, true
 }
 
-// userCall binds a call for which there are functions of users besides built-in ones.
-func (b *binder) userCall(c *exprCtx, e *ast.FuncCall, users []*catalog.Function) (Expr, error) {
+// userCall binds a call for which there are functions of users besides built-in ones. With take, one of a user's function is left to the caller.
+func (b *binder) userCall(c *exprCtx, e *ast.FuncCall, users []*catalog.Function, take *userTake) (Expr, error) {
 	args, err := b.exprs(c, e.Args)
 	if err != nil {
 		return nil, err
@@ -140,24 +151,39 @@ func (b *binder) userCall(c *exprCtx, e *ast.FuncCall, users []*catalog.Function
 		}
 		cand := fn.Candidate{Ret: f.Ret}
 		for _, p := range order {
-			cand.Args = append(cand.Args, f.Args[p])
+			t := f.Args[p]
+			if spread := f.Variadic && !e.Variadic && p == len(f.Args)-1; spread {
+				t = elemOf(t)
+			}
+			cand.Args = append(cand.Args, t)
 		}
 		same := func(k fn.Candidate) bool {
 			return slices.EqualFunc(k.Args, cand.Args, func(a, b types.T) bool { return a.OID == b.OID })
 		}
-		if i := slices.IndexFunc(cands, same); i >= 0 && f.Schema != of[i].Schema {
-			continue // hidden by one earlier in the path
+		if i := slices.IndexFunc(cands, same); i >= 0 {
+			if f.Schema != of[i].Schema || f.Variadic && !of[i].Variadic {
+				continue // hidden by one earlier in the path, or by one that spells the arguments out
+			}
+			if of[i].Variadic && !f.Variadic {
+				cands[i], of[i], orders[i] = cand, f, order
+				continue
+			}
 		}
 		cands, of, orders = append(cands, cand), append(of, f), append(orders, order)
 	}
 	name, i := e.Name.Base(), 0
 	var r *fn.Resolved
-	if named || e.Name.Schema() != "" {
+	if named || e.Variadic || e.Name.Schema() != "" {
 		var coerced []types.T
 		var ret types.T
 		var miss fn.ResolveError
 		i, coerced, ret, miss = fn.Resolve(cands, exprTypes(args))
 		switch {
+		case miss == fn.NoMatch && e.Variadic && e.Name.Schema() == "":
+			if r, err = fn.ResolveVariadic(name, exprTypes(args)); err != nil {
+				return nil, pgerr.AtPos(err, e.Pos)
+			}
+			i = -1
 		case miss == fn.NoMatch && named && e.Name.Schema() == "" && len(fn.Lookup(name)) > 0:
 			builtin, argPos, err := b.callArgs(c, e, name)
 			if err != nil {
@@ -186,18 +212,46 @@ func (b *binder) userCall(c *exprCtx, e *ast.FuncCall, users []*catalog.Function
 	}
 	f, order := of[i], orders[i]
 	a := &funcArgs{f: f, args: make([]Expr, len(f.Args)), pos: e.Pos}
-	given := make([]int, len(f.Args))
+	given := make([][]int, len(f.Args)) // the arguments of each parameter
 	for j, p := range order {
-		if a.args[p], err = b.mustCoerce(args[j], r.Args[j].Bare(), fn.Implicit, pos[j]); err != nil {
-			return nil, err
+		given[p] = append(given[p], j)
+	}
+	spread := func(p int) bool { return f.Variadic && !e.Variadic && p == len(f.Args)-1 }
+	// bind gives the value of a parameter; again says that the arguments are to be bound anew.
+	bind := func(p int, again bool) (Expr, error) {
+		if len(given[p]) == 0 {
+			x, err := b.paramDefault(f, p)
+			if err != nil && !again {
+				err = inlineError(f, err)
+			}
+			return x, err
 		}
-		given[p] = j + 1
+		var elems []Expr
+		for _, j := range given[p] {
+			x := args[j]
+			var err error
+			if again {
+				if x, err = b.expr(c, e.Args[j]); err != nil {
+					return nil, err
+				}
+			}
+			if x, err = b.mustCoerce(x, r.Args[j].Bare(), fn.Implicit, pos[j]); err != nil {
+				return nil, err
+			}
+			elems = append(elems, x)
+		}
+		if !spread(p) {
+			return elems[0], nil
+		}
+		t, ok := elems[0].Type().Bare().ArrayOf()
+		if !ok {
+			return nil, pgerr.New(pgerr.UndefinedObject, "could not find array type for data type %s", elems[0].Type().Bare().Format()).At(e.Pos)
+		}
+		return &Array{elems, t, e.Pos}, nil
 	}
 	for p := range a.args {
-		if given[p] == 0 {
-			if a.args[p], err = b.paramDefault(f, p); err != nil {
-				return nil, inlineError(f, err)
-			}
+		if a.args[p], err = bind(p, false); err != nil {
+			return nil, err
 		}
 	}
 	outer := b.fnArgs
@@ -205,17 +259,29 @@ func (b *binder) userCall(c *exprCtx, e *ast.FuncCall, users []*catalog.Function
 		inner := b.fnArgs
 		b.fnArgs = outer
 		defer func() { b.fnArgs = inner }()
-		if given[p] == 0 {
-			return b.paramDefault(f, p)
-		}
-		j := given[p] - 1
-		x, err := b.expr(c, e.Args[j])
-		if err != nil {
-			return nil, err
-		}
-		return b.mustCoerce(x, r.Args[j].Bare(), fn.Implicit, pos[j])
+		return bind(p, true)
 	}
-	return b.inline(c, a, r.Ret)
+	u := b.userResult(a, cands[i].Args, r.Args, r.Ret, c.shape)
+	if take != nil {
+		take.u = u
+		return &Const{nil, types.Unknown}, nil
+	}
+	return b.userExpr(c, u)
+}
+
+// userTake receives the call of a user's function instead of an expression.
+type userTake struct{ u *userCallOf }
+
+// elemOf gives the type of the elements of an array, polymorphic ones included.
+func elemOf(t types.T) types.T {
+	switch t.OID {
+	case types.OIDAnyarray:
+		return types.Anyelement
+	case types.OIDAnycompatiblearray:
+		return types.Of(types.OIDAnycompatible)
+	}
+	e, _ := t.Elem()
+	return e
 }
 
 // paramDefault binds the DEFAULT of a parameter.
@@ -249,43 +315,40 @@ func inlineError(f *catalog.Function, err error) error {
 	return &e
 }
 
-// parseBody reads the body, which must be one query.
-func parseBody(f *catalog.Function) (*ast.Query, error) {
-	stmts, err := parser.Parse(f.Body)
+// parseBody reads the statements of the body.
+func parseBody(f *catalog.Function) ([]parser.Statement, error) { return parser.Parse(f.Body) }
+
+// bodyQuery gives the body of a function that can stand in place of a call.
+func bodyQuery(f *catalog.Function, pos int) (*ast.Query, error) {
+	stmts, err := parseBody(f)
 	if err != nil {
-		return nil, err
+		return nil, inlineError(f, err)
 	}
-	const hint = "Write one SELECT."
-	switch len(stmts) {
-	case 0:
-		return nil, returnMismatch(f.Ret).WithDetail("Function's final statement must be SELECT or INSERT/UPDATE/DELETE RETURNING.")
-	case 1:
+	if len(stmts) == 1 {
 		if q, ok := stmts[0].Stmt.(*ast.Query); ok {
 			return q, nil
 		}
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "functions other than queries are not supported").WithHint(hint)
 	}
-	return nil, pgerr.New(pgerr.FeatureNotSupported, "functions of several statements are not supported").WithHint(hint)
+	return nil, &notInlined{pgerr.New(pgerr.FeatureNotSupported, "The body of function %s is not one query", f.Name).At(pos)}
 }
 
 // inline gives the body with the arguments in it.
 func (b *binder) inline(c *exprCtx, a *funcArgs, ret types.T) (Expr, error) {
 	f := a.f
-	if slices.Contains(b.inlining, f.OID) {
-		return nil, pgerr.New(pgerr.FeatureNotSupported, "function %s calls itself, which is not supported", f.Signature()).
-			WithHint("Use WITH RECURSIVE for what recurs.").At(a.pos)
+	if slices.Contains(b.inlining, f.OID) || b.o.body != nil && b.o.body.f.OID == f.OID {
+		return nil, &notInlined{pgerr.New(pgerr.FeatureNotSupported, "Function %s calls itself", f.Signature()).At(a.pos)}
 	}
 	if b.viewDepth == 0 && !slices.Contains(b.calls, f.OID) {
 		b.calls = append(b.calls, f.OID)
 	}
-	q, err := parseBody(f)
+	q, err := bodyQuery(f, a.pos)
 	if err != nil {
-		return nil, inlineError(f, err)
+		return nil, err
 	}
 	x, err := b.body1(c, a, q, ret)
 	if err != nil {
-		if pgerr.From(err).Position == a.pos && pgerr.Code(err) == pgerr.FeatureNotSupported && pgerr.From(err).Where == "" {
-			return nil, err // a call that cannot be inlined
+		if n := (*notInlined)(nil); errors.As(err, &n) {
+			return nil, err
 		}
 		return nil, inlineError(f, err)
 	}
@@ -352,6 +415,9 @@ func (b *binder) body1(c *exprCtx, a *funcArgs, q *ast.Query, ret types.T) (Expr
 		a.uses = make([]int, len(a.args))
 		x, err := b.expr(in, e)
 		code := pgerr.Code(err)
+		if n := (*notInlined)(nil); errors.As(err, &n) {
+			return nil, err
+		}
 		// Aggregates, window functions and sets need a query of their own.
 		if c.noSubqueries || code != pgerr.GroupingError && code != pgerr.WindowingError && code != pgerr.FeatureNotSupported {
 			if err != nil {
@@ -463,10 +529,9 @@ func (a *funcArgs) place(x Expr) Expr {
 	})
 }
 
-// CheckFunction binds the body of a function as a call of it would. Errors have positions in the body, or none.
+// CheckFunction plans the statements of a function as a call of it would. Errors have positions in the body, or none.
 func CheckFunction(f *catalog.Function, o *Options) error {
-	q, err := parseBody(f)
-	if err != nil {
+	if _, err := parseBody(f); err != nil {
 		return err
 	}
 	b := newBinder(o)
@@ -478,12 +543,7 @@ func CheckFunction(f *catalog.Function, o *Options) error {
 	if slices.ContainsFunc(f.Args, func(t types.T) bool { return t.IsPseudo() }) {
 		return nil // what the body means depends on the call
 	}
-	a := &funcArgs{f: f, args: make([]Expr, len(f.Args))}
-	a.again = func(i int) (Expr, error) { return a.args[i], nil }
-	for i, t := range f.Args {
-		id := b.newCol(f.ArgNames[i], t)
-		a.args[i] = &Column{Index: id, Typ: t}
-	}
-	_, err = b.body1(&exprCtx{}, a, q, f.Ret)
+	u := b.userResult(&funcArgs{f: f}, f.Args, f.Args, f.Ret, nil)
+	_, err := PlanBody(f, f.Args, u.ret, u.rec, o)
 	return err
 }

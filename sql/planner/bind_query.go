@@ -29,10 +29,12 @@ type binder struct {
 	calls      []uint32          // functions that have been called
 	bound      []catalog.Binding // of the view whose definition is being bound; nil: names mean what the catalog says
 	recorded   []catalog.Binding // what names of the statement mean
+	runs       bool              // calls functions whose bodies the session runs
+	outName    string            // of the last call of a user's function: what its only OUT parameter is called
 }
 
 func newBinder(o *Options) *binder {
-	return &binder{o: o, bound: o.Bound, params: &paramTypes{ts: append([]types.T(nil), o.ParamTypes...)}, used: idset{}, groupWins: idset{}, paramsUsed: map[int]bool{}}
+	return &binder{o: o, bound: o.Bound, fnArgs: o.bodyArgs(), params: &paramTypes{ts: append([]types.T(nil), o.ParamTypes...)}, used: idset{}, groupWins: idset{}, paramsUsed: map[int]bool{}}
 }
 
 // qres is a bound query: its operators and result columns.
@@ -173,6 +175,9 @@ func (b *binder) limitExpr(e ast.Expr, clause string) (Expr, error) {
 		return nil, pgerr.New(pgerr.DatatypeMismatch, "argument of %s must be type bigint, not type %s", clause, x.Type().Bare().Format()).At(e.Position())
 	}
 	y = b.simplify(y)
+	if b.fnArgs != nil && (hasColumns(y) || hasSubquery(y)) {
+		return nil, &notInlined{pgerr.New(pgerr.FeatureNotSupported, "The argument of %s in function %s is not constant", clause, b.fnArgs.f.Name).At(b.fnArgs.pos)}
+	}
 	if c, ok := y.(*Const); ok && c.Val != nil && c.Val.(int64) < 0 {
 		code := pgerr.InvalidRowCountInLimit
 		if clause == "OFFSET" {

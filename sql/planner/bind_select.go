@@ -110,6 +110,9 @@ func (b *binder) selectBlock(s *ast.Select, order []ast.OrderItem, parent *scope
 			}
 		}
 	}
+	if len(sel.srfs) > 0 && sel.srfs[0].rel != nil && (len(sel.overs) > 0 || len(sel.aggs) > 0 || grouped) {
+		return nil, notSupported("a function that returns a set beside aggregates in a continuous query", s.Pos).WithHint("Call it in FROM.")
+	}
 	if len(sel.overs) > 0 {
 		if rel, err = b.overs(rel, sel.overs); err != nil {
 			return nil, err
@@ -320,6 +323,9 @@ func (b *binder) projectSets(rel lrel, srfs []boundSet) (lrel, error) {
 		ps := &lProjectSet{}
 		var rest []boundSet
 		for _, s := range srfs {
+			if s.rel != nil { // alone
+				return b.apply(rel, s.rel, InnerJoin, nil)
+			}
 			if refs(s.args...).intersects(ids) {
 				rest = append(rest, s)
 				continue

@@ -267,7 +267,7 @@ func mergeCalc(in *Calc, filter, exprs []Expr) ([]Expr, []Expr, bool) {
 }
 
 func (p *builder) tableFunc(in Node, f *fn.Func, args []Expr, ord, outer bool, fields []vec.Field) Node {
-	return p.intern(fmt.Sprintf("tf %p %s/%d [%s] %v %v", in, f.Name, f.OID, exprsKey(args), ord, outer), func() Node {
+	return p.intern(fmt.Sprintf("tf %p %s/%d [%s] %v %v%s", in, f.Name, f.OID, exprsKey(args), ord, outer, runKey(f)), func() Node {
 		n := &TableFunc{Input: in, Fn: f, Args: args, Ordinality: ord, Outer: outer}
 		if in == nil {
 			n.schema = &vec.Schema{Fields: fields}
@@ -280,13 +280,13 @@ func (p *builder) tableFunc(in Node, f *fn.Func, args []Expr, ord, outer bool, f
 	})
 }
 
-func (p *builder) projectSet(in Node, fns []*fn.Func, args [][]Expr, fields []vec.Field) Node {
-	key := fmt.Sprintf("ps %p ", in)
+func (p *builder) projectSet(in Node, fns []*fn.Func, args [][]Expr, fields []vec.Field, ord bool) Node {
+	key := fmt.Sprintf("ps %p %v ", in, ord)
 	for i, f := range fns {
-		key += fmt.Sprintf("%s/%d[%s]", f.Name, f.OID, exprsKey(args[i]))
+		key += fmt.Sprintf("%s/%d[%s]%s", f.Name, f.OID, exprsKey(args[i]), runKey(f))
 	}
 	return p.intern(key, func() Node {
-		n := &ProjectSet{Input: in, Fns: fns, Args: args}
+		n := &ProjectSet{Input: in, Fns: fns, Args: args, Ordinality: ord}
 		n.base = inherit(in, &vec.Schema{Fields: append(slices.Clone(in.Schema().Fields), fields...)})
 		n.props.Keys = nil
 		return n
@@ -597,4 +597,12 @@ func (p *builder) over(in Node, partition []int, keys []SortKey, calls []OverCal
 	n.props.Retracts = p.continuous
 	n.Close = p.closing(&n.base, in, partition, keys, calls)
 	return n
+}
+
+// runKey tells apart the calls of functions that the session runs: each of them runs.
+func runKey(f *fn.Func) string {
+	if f.UserCall() == nil {
+		return ""
+	}
+	return fmt.Sprintf("%p", f)
 }

@@ -37,6 +37,8 @@ type DML struct {
 	OnConflict   *Conflict
 	Params       []types.T
 	Depends      []uint32
+	// Runs says that it calls functions whose bodies the session runs, which may change tables.
+	Runs bool
 }
 
 // Conflict is ON CONFLICT.
@@ -760,6 +762,9 @@ func (b *binder) endDML(d *DML, items []ast.SelectItem, alias string) error {
 		if err != nil {
 			return err
 		}
+		if err := b.bodyReturning(targets); err != nil {
+			return err
+		}
 		l := &lowerer{b: b, p: newBuilder(false)}
 		for _, t := range targets {
 			if unknown(t.e) {
@@ -777,7 +782,7 @@ func (b *binder) endDML(d *DML, items []ast.SelectItem, alias string) error {
 	}
 	var err error
 	d.Params, err = b.paramTypes()
-	d.Depends = b.reads
+	d.Depends, d.Runs = b.reads, b.runs
 	return err
 }
 

@@ -64,7 +64,8 @@ type lProjectSet struct {
 	in   lrel
 	fns  []*fn.Func
 	args [][]Expr
-	ids  []int
+	ids  []int // one a function, and that of the ordinality
+	ord  bool
 }
 
 type projItem struct {

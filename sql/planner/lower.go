@@ -133,7 +133,7 @@ func (l *lowerer) lower(r lrel, need idset) (Node, layout) {
 		for i, a := range r.args {
 			args[i] = l.places(a, y)
 		}
-		return l.p.projectSet(n, r.fns, args, l.b.fields(r.ids)), append(slices.Clone(y), r.ids...)
+		return l.p.projectSet(n, r.fns, args, l.b.fields(r.ids), r.ord), append(slices.Clone(y), r.ids...)
 	case *lProject, *lFilter:
 		return l.lowerCalc(r, need)
 	case *lWindow:

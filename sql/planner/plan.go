@@ -118,6 +118,8 @@ type ProjectSet struct {
 	Input Node
 	Fns   []*fn.Func
 	Args  [][]Expr
+	// Ordinality adds a column that numbers the rows of each row.
+	Ordinality bool
 }
 
 // Calc filters and projects: rows for which every conjunct of Filter is true, through Exprs.

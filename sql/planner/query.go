@@ -34,6 +34,7 @@ type Options struct {
 	Clause, Table string
 	// Bound says what names mean in the definition of a view that is planned again; nil: what the catalog says.
 	Bound []catalog.Binding
+	body  *funcBody // of a statement of a function
 }
 
 // Query is a planned query.
@@ -52,6 +53,8 @@ type Query struct {
 	Calls []uint32
 	// Bound says what the names of relations in the query mean, for the catalog.
 	Bound []catalog.Binding
+	// Runs says that it calls functions whose bodies the session runs, which may change tables.
+	Runs bool
 	// AsOf and UpTo bound a SUBSCRIBE in time; nil where they were not given.
 	AsOf, UpTo *TimeBound
 }
@@ -78,6 +81,9 @@ func planQuery(q *ast.Query, o *Options) (*Query, error) {
 	body.Emit = nil
 	r, err := b.queryIn(&body, nil, nil)
 	if err != nil {
+		return nil, err
+	}
+	if err := b.bodyResult(r); err != nil {
 		return nil, err
 	}
 	if err := b.resolveUnknown(r); err != nil {
@@ -120,7 +126,7 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 	}
 	ids := make([]int, len(r.cols))
 	need := idset{}
-	out := &Query{Params: params, Continuous: b.o.Continuous, Depends: b.reads, Calls: b.calls, Bound: b.bindings()}
+	out := &Query{Params: params, Continuous: b.o.Continuous, Depends: b.reads, Calls: b.calls, Runs: b.runs, Bound: b.bindings()}
 	for i, c := range r.cols {
 		ids[i] = c.id
 		need[c.id] = true

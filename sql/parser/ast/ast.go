@@ -200,6 +200,7 @@ type SubqueryRef struct {
 type FuncRef struct {
 	Calls      []*FuncCall
 	RowsFrom   bool
+	ColDefs    [][]ColumnDef // parallel to Calls in ROWS FROM, where any has a column definition list
 	Ordinality bool
 	Lateral    bool
 	Alias      Alias

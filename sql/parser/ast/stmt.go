@@ -144,22 +144,31 @@ type CreateIndex struct {
 type CreateFunction struct {
 	OrReplace  bool
 	Name       Name
-	ArgNames   []string
-	ArgTypes   []TypeName
-	Defaults   []string // texts of the DEFAULT expressions, of the last parameters
-	Returns    TypeName // without a name where RETURNS was not written
+	Params     []FuncParam // the columns of RETURNS TABLE last
+	Returns    TypeName    // without a name where RETURNS was not written, or was RETURNS TABLE
 	HasBody    bool
 	Body       string // of RETURN e: SELECT e
 	Return     bool   // the body was written as RETURN e
+	Atomic     bool   // the body was written as BEGIN ATOMIC .. END
 	Language   string
 	Volatility string
 	Strict     bool
+	Called     bool // CALLED ON NULL INPUT was written
 	Parallel   string
-	Cost       string
+	Cost, Rows string
 	// BodyPos is where the first character of Body stands in the statement (what it would be, of RETURN), 0 unknown; in
 	// a Quoted body each quote takes two characters there.
 	BodyPos Pos
 	Quoted  bool
+}
+
+// FuncParam is a parameter of a function.
+type FuncParam struct {
+	Mode    byte // i, o, b (INOUT), v (VARIADIC) or t (a column of RETURNS TABLE), as in pg_proc.proargmodes
+	Name    string
+	Type    TypeName
+	Default string // text of the DEFAULT expression, "" none
+	Pos     Pos
 }
 
 // CreateSequence is CREATE SEQUENCE.
@@ -237,6 +246,8 @@ type AlterAction struct {
 	Cascade    bool
 	Before     bool // of ADD VALUE .. BEFORE; else after Column, if that is given
 	Pos        Pos
+	// Function holds what ALTER FUNCTION sets, of "options".
+	Function *CreateFunction
 }
 
 // Comment is COMMENT ON kind name IS text; Text nil removes it.
