@@ -86,7 +86,10 @@ type Engine struct {
 	epoch     uint64
 	lastTick  vec.Time
 	history   history
-	subs      map[*subscription]struct{}
+	// started is when the engine was started: what happened until then is not in history.
+	started    vec.Time
+	remembered remembered
+	subs       map[*subscription]struct{}
 
 	// write serialises changes of tables and the catalog: what is validated under it stays valid until it is enqueued.
 	write   sync.Mutex
@@ -170,7 +173,8 @@ func Open(o Options) (*Engine, error) {
 	for _, c := range builtinConnectors() {
 		e.connectors[c.Name()] = c
 	}
-	e.history = history{limit: o.HistoryBytes, horizon: e.clock() + 1}
+	e.history = history{limit: o.HistoryBytes, horizon: vec.MinTime}
+	e.started = e.clock()
 	e.sessions.m = map[int32]*Session{}
 	e.sessions.nextPID = 1000
 	if o.DataDir != "" {

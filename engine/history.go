@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
@@ -160,7 +162,22 @@ func (h *history) since(at vec.Time, oids []uint32, relations map[uint32]*relati
 
 // subscribeAt is subscribe from just before a time in the past: the snapshots are the content before at, and every
 // change at at or later follows.
-func (e *Engine) subscribeAt(oids []uint32, at vec.Time, pos int) (*subscription, error) {
+func (e *Engine) subscribeAt(oids []uint32, at vec.Time, told bool, pos int) (*subscription, error) {
+	var stored []epochChanges // of the time before the engine was started
+	e.cut.RLock()
+	past := e.remembered.past
+	e.cut.RUnlock()
+	if past != nil && at <= e.started {
+		var err error
+		if stored, err = past.since(e, at, oids); err != nil {
+			return nil, err
+		}
+		defer func() {
+			for i := range stored {
+				stored[i].release()
+			}
+		}()
+	}
 	s := &subscription{e: e, oids: map[uint32]bool{}, notify: make(chan struct{}, 1), now: at - 1}
 	for _, oid := range oids {
 		s.oids[oid] = true
@@ -172,8 +189,12 @@ func (e *Engine) subscribeAt(oids []uint32, at vec.Time, pos int) (*subscription
 			return nil, pgerr.New(pgerr.InvalidParameterValue, "AS OF lies in the future").
 				WithHint("Use a _ts that a progress row showed, or leave AS OF out to begin now.").At(pos)
 		}
-		if at < e.history.horizon {
-			return nil, pgerr.New(pgerr.SnapshotTooOld, "changes before %s are not remembered any more", timestamp(e.history.horizon)).
+		begin := e.history.horizon
+		if at <= e.started { // what has been read above is all of it unless the store has forgotten some since, which this tells
+			begin = max(begin, e.reaches(oids))
+		}
+		if at < begin {
+			return nil, pgerr.New(pgerr.SnapshotTooOld, "changes before %s are not remembered any more", timestamp(begin)).
 				WithHint("Subscribe without AS OF: the subscription begins with a snapshot of the present.").At(pos)
 		}
 		for _, oid := range oids {
@@ -182,19 +203,36 @@ func (e *Engine) subscribeAt(oids []uint32, at vec.Time, pos int) (*subscription
 			}
 		}
 		epochs, content := e.history.since(at, oids, e.relations)
+		for i := len(stored) - 1; i >= 0; i-- {
+			ec := epochChanges{epoch: stored[i].epoch, now: stored[i].now}
+			for oid, bs := range stored[i].deltas {
+				ec.retain(oid, bs)
+			}
+			epochs = slices.Insert(epochs, 0, ec)
+		}
 		s.epoch = e.epoch
 		for i := range epochs {
 			s.epoch = min(s.epoch, epochs[i].epoch-1)
 			s.rows += epochs[i].rowCount()
 		}
 		s.queue = epochs
+		if told {
+			e.remember(s)
+		}
 		e.subs[s] = struct{}{}
 		return content, nil
 	}()
 	if err != nil {
 		return nil, err
 	}
-	if s.snaps, err = content(); err != nil {
+	if s.snaps, err = content(); err == nil && past != nil && at <= e.started {
+		for _, oid := range oids {
+			if s.snaps[oid], err = past.before(e.alloc, oid, stored); err != nil {
+				break
+			}
+		}
+	}
+	if err != nil {
 		e.unsubscribe(s)
 		return nil, err
 	}

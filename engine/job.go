@@ -84,7 +84,7 @@ func (e *Engine) newJob(ctx context.Context, rel *relation, root planner.Node, f
 		j.close()
 		return nil, err
 	}
-	j.sub = e.subscribe(scannedOIDs(j.graph))
+	j.sub = e.subscribe(scannedOIDs(j.graph), false)
 	if j.feeds, err = e.newFeeds(ctx, j.graph, j.sub.snaps, viewer, fc.Env, true, e.alloc, j.put, at); err != nil {
 		j.close()
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"streamsql/internal/pgerr"
 	"streamsql/internal/vec"
 	"streamsql/sql/planner"
+	"streamsql/state"
 )
 
 // resumeJob brings a job back from what is kept of it: its state at the checkpoint, the steps since then run again without
@@ -63,7 +64,7 @@ func (s *Session) resumeJob(ctx context.Context, r *relation, root planner.Node,
 		}
 	}
 	p.begin()
-	err = e.persist.storedChanges(rec.checkpoint.epoch+1, p.schema, func(ec epochChanges) error {
+	err = e.persist.storedChanges(state.History, rec.checkpoint.epoch+1, vec.MinTime, p.schema, func(ec epochChanges) error {
 		defer ec.release()
 		if ctx.Err() != nil {
 			return canceled(ctx)

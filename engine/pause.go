@@ -125,7 +125,7 @@ func (j *job) resume() error {
 		return err
 	}
 	oids := scannedOIDs(j.graph)
-	sub := e.subscribe(oids)
+	sub := e.subscribe(oids, false)
 	c.step.Unlock()
 
 	// Contents are compared while others go on.

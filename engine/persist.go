@@ -3,6 +3,7 @@ package engine
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"streamsql/catalog"
@@ -37,12 +38,13 @@ type persister struct {
 	dirty   map[uint32]bool     // relations whose content has changed since the last cut
 	changes []*catalogChange
 	// positions are those of the connectors of tables.
-	positions map[uint32][]byte
-	rows      int  // changed since the last cut
-	changed   bool // anything
-	last      time.Time
-	nextID    uint64
-	nextOID   uint32
+	positions  map[uint32][]byte
+	rows       int  // changed since the last cut
+	changed    bool // anything
+	last       time.Time
+	nextID     uint64
+	nextOID    uint32
+	remembered []epochChanges // changes since the last cut that subscriptions may go back to
 	// keep tells of which relations the changes themselves are kept, epoch by epoch: those that are run again by jobs.
 	epochs   []epochChanges
 	cutEpoch uint64 // the last durable epoch, also one on its way
@@ -53,6 +55,15 @@ type persister struct {
 	waiting []chan error // for the next cut
 	writing bool
 	failed  error
+
+	// durable is the time of the last durable epoch: nothing that happened until then is lost any more.
+	durable atomic.Int64
+	// ticked says that somebody waits for a durable epoch of a later time, whether anything has changed or not.
+	ticked atomic.Bool
+
+	// Of the goroutine that writes:
+	rememberedBytes int64    // of changes that subscriptions may go back to, in the store
+	rememberedFrom  vec.Time // the time from which on they are there
 
 	cuts    chan *epochCut
 	tasks   chan func()    // run between two epochs
@@ -75,15 +86,16 @@ type epochCut struct {
 	catalog  []*catalogChange
 	rows     []rowsCut
 	// dropped are relations that are gone, and the rows that no relation has any more.
-	dropped   []uint32
-	droppedID []uint64
-	positions map[uint32][]byte
-	changes   []epochChanges // owned
-	trim      uint64         // changes of epochs before this are not needed any more
-	waiting   []chan error
-	sinks     map[uint32]sinkPosition
-	extra     []func(*state.Commit) error
-	drop      func() // gives up what has not been written
+	dropped    []uint32
+	droppedID  []uint64
+	positions  map[uint32][]byte
+	changes    []epochChanges // owned
+	trim       uint64         // changes of epochs before this are not needed any more
+	remembered rememberedCut
+	waiting    []chan error
+	sinks      map[uint32]sinkPosition
+	extra      []func(*state.Commit) error
+	drop       func() // gives up what has not been written
 }
 
 // rowsCut is the content of a relation.
@@ -169,27 +181,31 @@ func (p *persister) catalogChanged(ch *catalogChange) {
 	}
 }
 
-// published notes what an epoch has changed. The caller holds coordinator.step.
+// published notes what an epoch has changed. The caller holds coordinator.step and Engine.cut.
 func (p *persister) published(k *commit, ec epochChanges) {
 	if p == nil {
 		return
 	}
 	p.changed = true
 	kept := epochChanges{epoch: ec.epoch, now: ec.now}
+	remembered := kept
 	for oid, bs := range ec.deltas {
 		p.dirty[oid] = true
 		for _, b := range bs {
 			p.rows += b.N
-			if p.e.kept.followed(oid, ec.epoch) {
-				if kept.deltas == nil {
-					kept.deltas = map[uint32][]*vec.Batch{}
-				}
-				kept.deltas[oid] = append(kept.deltas[oid], b.Retain())
-			}
+		}
+		if p.e.kept.followed(oid, ec.epoch) {
+			kept.retain(oid, bs)
+		}
+		if p.e.remembered.by[oid] != nil {
+			remembered.retain(oid, bs)
 		}
 	}
 	if kept.deltas != nil {
 		p.epochs = append(p.epochs, kept)
+	}
+	if remembered.deltas != nil {
+		p.remembered = append(p.remembered, remembered)
 	}
 	if k != nil && k.offset != nil {
 		p.positions[k.offsetOf] = k.offset
@@ -285,7 +301,7 @@ func (p *persister) maybeCut() time.Duration {
 	}
 	p.mu.Lock()
 	asked := len(p.waiting) > 0
-	if p.writing || p.failed != nil || !asked && !p.changed {
+	if p.writing || p.failed != nil || !asked && !p.changed && !p.ticked.Load() {
 		p.mu.Unlock()
 		return 0 // whoever ends the writing wakes the coordinator
 	}
@@ -309,6 +325,7 @@ func (p *persister) maybeCut() time.Duration {
 // cut takes what has changed. The caller holds coordinator.step.
 func (p *persister) cut(c *epochCut) {
 	e := p.e
+	p.ticked.Store(false)
 	e.cut.Lock()
 	if e.epoch <= p.cutEpoch { // no two durable epochs have one number: what jobs have read may be all that is new
 		e.epoch = p.cutEpoch + 1
@@ -342,6 +359,7 @@ func (p *persister) cut(c *epochCut) {
 	p.changes, p.epochs, p.positions = nil, nil, map[uint32][]byte{}
 	clear(p.dirty)
 	p.rows, p.changed, p.last = 0, false, time.Now()
+	p.cutRemembered(c)
 	c.trim = c.epoch + 1
 	if p.atCut != nil {
 		p.atCut(c)
@@ -411,13 +429,17 @@ func (p *persister) write(c *epochCut) {
 			if c.sinks != nil {
 				p.e.coord.sinksRecorded(c.sinks)
 			}
+			p.durable.Store(c.lastTick)
+			p.e.durableMoved()
 		} else {
 			p.fail(err)
 			err = p.failure()
 		}
 	}
-	for i := range c.changes {
-		c.changes[i].release()
+	for _, ecs := range [][]epochChanges{c.changes, c.remembered.epochs} {
+		for i := range ecs {
+			ecs[i].release()
+		}
 	}
 	if err != nil && c.drop != nil {
 		c.drop()
@@ -454,8 +476,10 @@ func (p *persister) close() {
 	p.mu.Lock()
 	p.failed = pgerr.New(pgerr.AdminShutdown, "terminating connection due to administrator command")
 	p.mu.Unlock()
-	for i := range p.epochs {
-		p.epochs[i].release()
+	for _, ecs := range [][]epochChanges{p.epochs, p.remembered} {
+		for i := range ecs {
+			ecs[i].release()
+		}
 	}
-	p.epochs = nil
+	p.epochs, p.remembered = nil, nil
 }

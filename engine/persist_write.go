@@ -90,11 +90,14 @@ func (p *persister) encode(c *epochCut, b *state.Commit) error {
 		}
 	}
 	for i := range c.changes {
-		writeEpoch(b, &c.changes[i])
+		writeEpoch(b, state.History, &c.changes[i])
 	}
 	if p.trim < c.trim {
 		b.DeleteRange(state.History, historyKey(0), historyKey(c.trim))
 		p.trim = c.trim
+	}
+	if err := p.writeRemembered(&c.remembered, c.epoch, b); err != nil {
+		return err
 	}
 	for _, f := range c.extra {
 		if err := f(b); err != nil {
@@ -108,7 +111,8 @@ func (p *persister) encode(c *epochCut, b *state.Commit) error {
 
 func historyKey(epoch uint64) []byte { return binary.BigEndian.AppendUint64(nil, epoch) }
 
-func writeEpoch(b *state.Commit, ec *epochChanges) {
+// writeEpoch gives how many bytes it wrote.
+func writeEpoch(b *state.Commit, space state.Space, ec *epochChanges) int64 {
 	var w state.Writer
 	w.Int64(ec.now)
 	w.Uint64(uint64(len(ec.deltas)))
@@ -129,14 +133,18 @@ func writeEpoch(b *state.Commit, ec *epochChanges) {
 			}
 		}
 	}
-	b.Put(state.History, historyKey(ec.epoch), w.Bytes())
+	b.Put(space, historyKey(ec.epoch), w.Bytes())
+	return int64(len(w.Bytes()))
 }
 
-// storedChanges gives, from the first to the last, the kept changes of epochs from from on. The batches are the caller's. schema
-// gives the columns of a relation; nil where it is not wanted.
-func (p *persister) storedChanges(from uint64, schema func(oid uint32) *vec.Schema, give func(ec epochChanges) error) error {
+// storedChanges gives, from the first to the last, the kept changes of epochs from from on whose time is at or later. The batches are the caller's,
+// unless it returns an error. schema gives the columns of a relation; nil where it is not wanted.
+func (p *persister) storedChanges(space state.Space, from uint64, at vec.Time, schema func(oid uint32) *vec.Schema, give func(ec epochChanges) error) error {
 	var failed error
-	err := p.store.ScanFrom(state.History, nil, historyKey(from), func(key, value []byte) bool {
+	err := p.store.ScanFrom(space, nil, historyKey(from), func(key, value []byte) bool {
+		if at > vec.MinTime && state.NewReader(value).Int64() < at {
+			return true
+		}
 		ec, err := readEpoch(p.e.alloc, key, value, schema)
 		if err == nil {
 			err = give(ec)

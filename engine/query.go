@@ -162,13 +162,17 @@ func (p *queryPortal) start(ctx context.Context) error {
 	case asOf != nil && p.upTo != nil && *p.upTo <= *asOf:
 		return pgerr.New(pgerr.InvalidParameterValue, "UP TO must be later than AS OF").At(p.q.UpTo.Pos)
 	case asOf != nil:
-		if p.sub, err = p.e.subscribeAt(oids, *asOf, p.q.AsOf.Pos); err != nil {
+		if p.sub, err = p.e.subscribeAt(oids, *asOf, p.tells(), p.q.AsOf.Pos); err != nil {
 			return err
 		}
 	case p.q.Continuous && len(oids) > 0:
-		p.sub = p.e.subscribe(oids)
+		p.sub = p.e.subscribe(oids, p.tells())
 	}
 	if p.sub != nil {
+		xc.Promise = p.sub.promise
+		if p.sub.remembered {
+			p.e.persist.request() // the first progress row is not to be long in coming
+		}
 		snaps, epoch, p.now = p.sub.snaps, p.sub.epoch, p.sub.now
 		// The content that it would begin with is of a time that it is not to reach: whoever goes on from UP TO would get
 		// what changed in between twice.
@@ -180,6 +184,12 @@ func (p *queryPortal) start(ctx context.Context) error {
 	p.epoch = epoch
 	p.feeds, err = p.e.newFeeds(ctx, p.graph, snaps, p.s.viewer(), p.fc.Env, p.q.Continuous, p.e.alloc, p.put, nil)
 	return err
+}
+
+// tells reports whether the query says how far it is.
+func (p *queryPortal) tells() bool {
+	n, ok := p.q.Root.(*planner.Emit)
+	return ok && n.Spec.Progress
 }
 
 // timeOf evaluates a bound of SUBSCRIBE; nil if it was not given.
@@ -381,6 +391,11 @@ func (p *queryPortal) moveOn() (bool, error) {
 
 // end finishes a subscription at its UP TO: a last tick says that everything before it has been sent.
 func (p *queryPortal) end() error {
+	if p.sub != nil && p.sub.remembered {
+		if err := p.e.persist.wait(); err != nil {
+			return err
+		}
+	}
 	if err := p.graph.Tick(exec.Tick{Epoch: p.epoch, Now: *p.upTo, Last: true}); err != nil {
 		return err
 	}

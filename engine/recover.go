@@ -49,7 +49,8 @@ func (e *Engine) readStore() error {
 		}
 		e.epoch, e.lastTick, e.nextOID, p.nextID, p.nextOID = r.epoch, r.lastTick, r.nextOID, r.nextID, r.nextOID
 		p.cutEpoch = r.epoch
-		e.history.horizon = max(e.history.horizon, e.lastTick+1)
+		e.started = max(e.started, e.lastTick)
+		p.durable.Store(e.lastTick)
 	}
 	var ch catalogChange
 	var failed error
@@ -107,6 +108,9 @@ func (e *Engine) readStore() error {
 	}
 	for oid, v := range ch.Sequences {
 		e.sequences.restore(oid, v)
+	}
+	if err := p.readRemembered(); err != nil {
+		return err
 	}
 	return p.dropUnused(used)
 }

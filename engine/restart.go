@@ -130,7 +130,7 @@ func (e *Engine) stoppedJobs(records map[uint32]*jobRecord) (out []restarted) {
 		}
 		j := restarted{rel: rel, rec: records[rel.OID]}
 		if j.rec != nil && j.rec.checkpoint != nil {
-			j.sub = e.subscribe(j.rec.checkpoint.reads)
+			j.sub = e.subscribe(j.rec.checkpoint.reads, false)
 		}
 		out = append(out, j)
 	}
@@ -363,7 +363,7 @@ func (e *Engine) restartAgain(ctx context.Context, rel *catalog.Relation) error 
 	}
 	r := restarted{rel: rel, rec: records[rel.OID]}
 	if r.rec != nil && r.rec.checkpoint != nil {
-		r.sub = e.subscribe(r.rec.checkpoint.reads)
+		r.sub = e.subscribe(r.rec.checkpoint.reads, false)
 		if err := e.persist.wait(); err != nil {
 			e.unsubscribe(r.sub)
 			return err

@@ -21,6 +21,10 @@ type subscription struct {
 	now    vec.Time // of that epoch
 	notify chan struct{}
 
+	// remembered says that the subscription tells how far it is, and that this is to hold after a restart: of times from promised on. See remembered.
+	remembered bool
+	promised   vec.Time
+
 	mu     sync.Mutex
 	queue  []epochChanges
 	rows   int
@@ -35,6 +39,16 @@ type epochChanges struct {
 	deltas map[uint32][]*vec.Batch
 }
 
+// retain adds changes of a relation, which stay the caller's as well.
+func (ec *epochChanges) retain(oid uint32, bs []*vec.Batch) {
+	if ec.deltas == nil {
+		ec.deltas = map[uint32][]*vec.Batch{}
+	}
+	for _, b := range bs {
+		ec.deltas[oid] = append(ec.deltas[oid], b.Retain())
+	}
+}
+
 func (ec *epochChanges) release() {
 	for _, bs := range ec.deltas {
 		for _, b := range bs {
@@ -44,7 +58,8 @@ func (ec *epochChanges) release() {
 }
 
 // subscribe takes snapshots of the relations and their changes from then on, without gap or repetition.
-func (e *Engine) subscribe(oids []uint32) *subscription {
+// told: it is to tell how far it is.
+func (e *Engine) subscribe(oids []uint32, told bool) *subscription {
 	s := &subscription{e: e, oids: map[uint32]bool{}, notify: make(chan struct{}, 1)}
 	for _, oid := range oids {
 		s.oids[oid] = true
@@ -55,6 +70,9 @@ func (e *Engine) subscribe(oids []uint32) *subscription {
 	s.epoch = e.epoch
 	e.lastTick = max(e.clock(), e.lastTick+1)
 	s.now = e.lastTick
+	if told {
+		e.remember(s)
+	}
 	e.subs[s] = struct{}{}
 	return s
 }
@@ -62,22 +80,15 @@ func (e *Engine) subscribe(oids []uint32) *subscription {
 // offer is called by the coordinator inside the cut.
 func (s *subscription) offer(epoch uint64, now vec.Time, deltas map[uint32][]*vec.Batch) {
 	ec := epochChanges{epoch: epoch, now: now}
-	rows := 0
 	for oid, bs := range deltas {
-		if !s.oids[oid] {
-			continue
-		}
-		if ec.deltas == nil {
-			ec.deltas = map[uint32][]*vec.Batch{}
-		}
-		for _, b := range bs {
-			ec.deltas[oid] = append(ec.deltas[oid], b.Retain())
-			rows += b.N
+		if s.oids[oid] {
+			ec.retain(oid, bs)
 		}
 	}
 	if ec.deltas == nil {
 		return
 	}
+	rows := ec.rowCount()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.failed != nil {
@@ -92,10 +103,7 @@ func (s *subscription) offer(epoch uint64, now vec.Time, deltas map[uint32][]*ve
 		s.queue = append(s.queue, ec)
 		s.rows += rows
 	}
-	select {
-	case s.notify <- struct{}{}:
-	default:
-	}
+	s.wake()
 }
 
 func (s *subscription) dropQueue() {
@@ -127,7 +135,39 @@ func (s *subscription) tick() (now vec.Time, ok bool) {
 		return 0, false
 	}
 	e.lastTick = max(e.clock(), e.lastTick+1)
+	if s.remembered {
+		e.persist.ticked.Store(true)
+		e.coord.poke()
+	}
 	return e.lastTick, true
+}
+
+// promise gives the time up to which a subscription that has sent everything below upTo may say so: what it says holds after a restart, too. ok is false as
+// long as that is nothing.
+func (s *subscription) promise(upTo vec.Time) (vec.Time, bool) {
+	if !s.remembered {
+		return upTo, true
+	}
+	upTo = min(upTo, s.e.persist.durable.Load()+1)
+	return upTo, upTo > s.promised
+}
+
+// durableMoved wakes the subscriptions that wait for a durable epoch.
+func (e *Engine) durableMoved() {
+	e.cut.RLock()
+	defer e.cut.RUnlock()
+	for s := range e.subs {
+		if s.remembered {
+			s.wake()
+		}
+	}
+}
+
+func (s *subscription) wake() {
+	select {
+	case s.notify <- struct{}{}:
+	default:
+	}
 }
 
 // next gives the changes of the next epoch, nil if there are none yet. The caller releases them.
@@ -173,10 +213,7 @@ func (e *Engine) failReaders(oid uint32, err error) {
 			s.dropQueue()
 		}
 		s.mu.Unlock()
-		select {
-		case s.notify <- struct{}{}:
-		default:
-		}
+		s.wake()
 	}
 }
 
@@ -184,6 +221,7 @@ func (e *Engine) failReaders(oid uint32, err error) {
 func (e *Engine) unsubscribe(s *subscription) {
 	e.cut.Lock()
 	delete(e.subs, s)
+	e.remembered.leave(s, e.lastTick)
 	e.cut.Unlock()
 	s.close()
 }

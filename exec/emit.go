@@ -31,8 +31,11 @@ type emit struct {
 	left  int64        // rows until LIMIT, -1 no limit
 
 	told vec.Time // _ts of the last progress row
-	some bool     // rows were sent since
-	net  netter
+	done vec.Time // everything below has been sent
+	// asked says that a progress row is due that could not be sent yet.
+	asked bool
+	some  bool // rows were sent since
+	net   netter
 }
 
 // timing decides when pending changes are sent.
@@ -249,8 +252,8 @@ func (e *emit) next() vec.Time {
 	if e.when != nil {
 		next = e.when.next()
 	}
-	if e.spec.Progress && e.told != vec.MinTime {
-		next = min(next, e.told+progressEvery)
+	if e.spec.Progress {
+		next = min(next, e.nextProgress())
 	}
 	return next
 }

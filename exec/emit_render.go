@@ -253,18 +253,49 @@ func (e *emit) prefixColumns(n int, ts vec.Time, ops []string, diffs []int64, pr
 	return cols
 }
 
+// promise gives what a progress row may say now; ok is false if that is nothing new.
+func (e *emit) promise() (ts vec.Time, ok bool) {
+	ts = e.stamp(e.done)
+	if e.ctx.Promise == nil {
+		return ts, true
+	}
+	if ts, ok = e.ctx.Promise(ts); !ok {
+		return 0, false
+	}
+	return ts, ts > e.told
+}
+
+// nextProgress gives the time of the next progress row.
+func (e *emit) nextProgress() vec.Time {
+	switch {
+	case e.ctx.Promise != nil && (e.some || e.asked):
+	case e.told == vec.MinTime:
+		return vec.MaxTime
+	default:
+		return e.told + progressEvery
+	}
+	if told, ok := e.ctx.Promise(vec.MaxTime); ok && told > e.told {
+		return e.done // now: after a tick that much will have been sent
+	}
+	return vec.MaxTime // whoever drives the graph is woken when there is something to promise
+}
+
 // progress sends a row that says that nothing more comes below its _ts: after rows, and
 // now and then in silence.
 func (e *emit) progress(t Tick) error {
-	if !t.Last && !e.some && e.told != vec.MinTime && t.Now < e.told+progressEvery {
+	e.done = t.Now + 1 // what has the time of the tick has been sent
+	if t.Last {
+		e.done = t.Now
+	}
+	if !t.Last && !e.some && !e.asked && e.told != vec.MinTime && t.Now < e.told+progressEvery {
 		return nil
 	}
-	now := t.Now + 1 // what has the time of the tick has been sent
-	if t.Last {
-		now = t.Now
+	ts, ok := e.promise()
+	if e.asked = !ok; e.asked {
+		return nil
 	}
-	ts := e.stamp(now)
-	e.ts, e.told, e.some = ts-1, ts, false
+	e.ts, e.told = max(e.ts, ts-1), ts
+	e.some = e.ts >= ts
 	cols := e.prefixColumns(1, ts, nil, nil, true)
 	for _, f := range e.in.Fields {
 		var v vec.Vec

@@ -38,6 +38,9 @@ type Context struct {
 	// Stepped says that whoever drives the graph calls Resume until it has nothing more, after each call that ends an input, so that
 	// very long results of a snapshot can be sent in steps.
 	Stepped bool
+	// Promise gives the time up to which a query whose output below upTo is complete may say so in a progress row: what it says must hold when the
+	// engine has been restarted. ok is false as long as it may say nothing; a nil function says what is asked.
+	Promise func(upTo vec.Time) (told vec.Time, ok bool)
 
 	shared *sync.Mutex // of what copies of one operator share; nil: there is one
 }

@@ -55,8 +55,10 @@ const (
 	Journal Space = 'l'
 	// Positions holds how far the connectors of tables have been read.
 	Positions Space = 'p'
-	// History holds the changes of recent epochs.
+	// History holds the changes of recent epochs that jobs have not taken into a checkpoint.
 	History Space = 'h'
+	// Remembered holds the changes of recent epochs that subscriptions may go back to.
+	Remembered Space = 's'
 )
 
 // StoreOptions say how to open a store.

@@ -3,7 +3,6 @@ package crashtest
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"streamsql/engine"
 )
@@ -66,9 +64,8 @@ func (k *checker) rows(sql string) []string {
 
 // fail tells an error of the server, which is a violation, from a server that is gone.
 func (k *checker) fail(sql string, err error) {
-	var e *pgconn.PgError
-	if errors.As(err, &e) && e.Code != "57P01" {
-		k.w.violation("%s: %v", sql, err)
+	if e := answered(err); e != nil {
+		k.w.violation("%s: %v", sql, e)
 		return
 	}
 	k.err = err
@@ -133,7 +130,11 @@ func (w *world) started(s *server) error {
 		}
 		x.acked, x.maybe, x.transfers, x.name, x.other = n, 0, moves, name, ""
 	}
+	for _, r := range w.refused {
+		w.violation("%s", r)
+	}
 	w.consistent(k)
+	w.checkFollowers(k)
 	w.checkNewSink()
 	w.ddl.check(k)
 	w.checkFiles()
@@ -335,6 +336,7 @@ func (w *world) settled(s *server) error {
 			break
 		}
 	}
+	w.followersCatchUp(s, k)
 	w.checkFiles()
 	return k.err
 }

@@ -39,6 +39,9 @@ func (w *world) work(ctx context.Context, s *server) {
 		})
 	}
 	run(func(rng *rand.Rand) { w.ddl.work(ctx, s, rng) })
+	for _, f := range w.followers {
+		run(func(*rand.Rand) { w.follow(ctx, s, f) })
+	}
 	wg.Wait()
 }
 

@@ -66,6 +66,11 @@ func TestKill(t *testing.T) {
 	for _, x := range w.ws {
 		rows += x.acked
 	}
+	resumed, told := 0, 0
+	for _, f := range w.followers {
+		resumed, told = resumed+f.resumed, told+f.told
+	}
+	t.Logf("%d subscriptions resumed, %d progress rows", resumed, told)
 	t.Logf("%d cycles (%d killed, %d at named points, %d stopped in order), %d violations, seed %d; %d rows acknowledged, %d events, slowest start %s",
 		w.cycles, w.kills, w.points, w.stops, len(w.violations), *seed, rows, w.events.total(), w.slowest.Round(time.Millisecond))
 }

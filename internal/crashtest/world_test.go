@@ -96,6 +96,10 @@ type world struct {
 	files  map[string]int64 // of file sinks, with their sizes
 	fresh  string           // the directory of the sink of this cycle
 
+	followers []*follower
+	mu        sync.Mutex
+	refused   []string // what followers were refused
+
 	cycles, kills, points, stops int
 	violations                   []string
 	slowest                      time.Duration // start
@@ -114,6 +118,9 @@ func newWorld(dir string, seed uint64) *world {
 	}}
 	for n := range writers {
 		w.ws = append(w.ws, &writer{n: n, name: "first"})
+	}
+	for _, q := range followedQueries {
+		w.followers = append(w.followers, &follower{query: q})
 	}
 	w.ddl = definitions{world: w, known: map[string]*definition{}}
 	return w
