@@ -208,28 +208,32 @@ type jobRecord struct {
 
 // restore gives the state of the operators at the checkpoint to a graph.
 func (r *jobRecord) restore(s *state.Store, g *exec.Graph) error {
-	from := state.NewReader(r.inline)
-	if r.blob != "" {
-		b, err := s.OpenBlob(r.blob)
-		if err != nil {
-			return err
-		}
-		defer b.Close()
-		from = state.NewStreamReader(b, b.Size())
+	if r.blob == "" {
+		return restoreGraph(g, state.NewReader(r.inline))
 	}
-	if err := g.Restore(from); err != nil {
-		if damaged := from.Err(); damaged != nil { // which operators take for something else
-			return damaged
-		}
+	b, err := s.OpenBlob(r.blob)
+	if err != nil {
 		return err
 	}
-	if !from.End() {
-		if err := from.Err(); err != nil {
-			return err
+	defer b.Close()
+	if err = restoreGraph(g, state.NewStreamReader(b, b.Size())); err != nil {
+		if damaged := b.Verify(); damaged != nil { // what operators say of a file cut short does not name it
+			return damaged
 		}
-		return damagedJobs()
 	}
-	return nil
+	return err
+}
+
+// restoreGraph gives the state that a reader gives to a graph.
+func restoreGraph(g *exec.Graph, from *state.Reader) error {
+	err := g.Restore(from)
+	if err == nil && !from.End() {
+		err = damagedJobs()
+	}
+	if damaged := from.Err(); err != nil && damaged != nil { // which operators take for something else
+		return damaged
+	}
+	return err
 }
 
 // readJobs reads what a store holds of jobs.

@@ -209,6 +209,12 @@ func (r *BlobReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// Verify reads what is left of the blob and tells what is wrong with it: nil if it is whole.
+func (r *BlobReader) Verify() error {
+	_, err := io.Copy(io.Discard, r)
+	return err
+}
+
 // Size gives how many bytes at most can be read of the blob; 0 if that cannot be told.
 func (r *BlobReader) Size() int64 {
 	info, err := r.f.Stat()
