@@ -3,6 +3,7 @@ package types
 import (
 	"math"
 	"math/big"
+	"math/bits"
 
 	"streamsql/internal/pgerr"
 )
@@ -320,7 +321,7 @@ func (d Decimal) powerInt(n int64, scale int) (Decimal, error) {
 	}
 	var r Decimal
 	t := abs.TrimScale()
-	if int64(t.digits())*m <= 20000 && int64(t.scale)*m <= 60000 {
+	if int64(t.digits())*m <= 2*maxNumericIntDigits {
 		x := new(big.Int).Exp(t.coef(), big.NewInt(m), nil)
 		s := int(t.scale) * int(m)
 		if n > 0 {
@@ -334,11 +335,26 @@ func (d Decimal) powerInt(n int64, scale int) (Decimal, error) {
 		}
 		return r.checked()
 	}
-	digits := scale + max(int(w), 0) + 20
-	f := bitsFor(digits + 20)
-	x := f.ln(f.fromDecimal(abs))
-	x.Mul(x, big.NewInt(n))
-	r = f.toDecimal(f.exp(x), scale)
+	// By squares of the digits that count: each product may lose the last bit, which the next ones multiply.
+	const bitsPerDigit = 3.33
+	prec := uint(float64(scale+max(int(w), 0))*bitsPerDigit) + 2*uint(bits.Len64(uint64(m))) + 64
+	base := new(big.Float).SetPrec(prec).SetInt(t.coef())
+	base.Quo(base, new(big.Float).SetPrec(prec).SetInt(bigPow10(int(t.scale))))
+	x := new(big.Float).SetPrec(prec).SetInt64(1)
+	for ; m > 0; m >>= 1 {
+		if m&1 == 1 {
+			x.Mul(x, base)
+		}
+		if m > 1 {
+			base.Mul(base, base)
+		}
+	}
+	if n < 0 {
+		x.Quo(new(big.Float).SetPrec(prec).SetInt64(1), x)
+	}
+	x.Mul(x, new(big.Float).SetPrec(prec).SetInt(bigPow10(scale)))
+	whole, _ := x.Add(x, big.NewFloat(0.5)).Int(nil)
+	r = fromBigAbs(whole, neg, scale)
 	r.neg = neg && !r.IsZero()
 	return r.checked()
 }
