@@ -4,7 +4,7 @@ GO ?= go
 export CGO_ENABLED = 0
 RACE = CGO_ENABLED=1 $(GO) test -race -tags pebblegozstd
 
-.PHONY: build test test-race test-varied soak lint bench bench-memory bench-spill bench-durability bench-recovery soak-crash deps fmt regress
+.PHONY: build test test-race test-varied soak lint bench bench-memory bench-spill bench-durability bench-recovery soak-crash soak-memory deps fmt regress
 
 build:
 	$(GO) build -ldflags="-s -w" -o bin/streamsql ./cmd/streamsql
@@ -51,6 +51,11 @@ regress: deps
 # soak-crash kills the server a thousand times and checks that nothing is lost and nothing counts twice; it prints the number of violations.
 soak-crash:
 	$(GO) test ./internal/crashtest -run TestKill -crash.cycles 1000 -crash.most 2s -crash.keep -timeout 0 -v
+
+# soak-memory sends statements that want gigabytes to a server with 256 MB, in memory and with a data directory; it fails if one is neither answered
+# nor refused, if the process ends or grows beyond its bound, or if another connection is not answered meanwhile.
+soak-memory:
+	$(GO) test ./internal/crashtest -run TestMemory -memory.long -timeout 0 -v
 
 # bench-spill runs queries whose state is far larger than 512 MB within that, and fails if a result is wrong or a process larger than 700 MB.
 bench-spill:

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"streamsql/connector"
+	"streamsql/internal/mem"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/vec"
 	"streamsql/state"
@@ -372,7 +373,11 @@ func (c *coordinator) close() {
 
 // recovered turns a panic into an error that names its cause; a failing operator fails its own job only.
 func recovered(e *Engine, what string, err *error) {
-	if r := recover(); r != nil {
+	switch r := recover().(type) {
+	case nil:
+	case *mem.Refusal:
+		*err = r.Cause()
+	default:
 		e.log.Error("panic", "in", what, "cause", r, "stack", string(debug.Stack()))
 		*err = pgerr.New(pgerr.InternalError, "internal error in %s: %v", what, r)
 	}

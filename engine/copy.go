@@ -189,6 +189,7 @@ type CopyIn struct {
 	where    *exec.Program
 	batches  []*vec.Batch // full rows of the relation
 	rows     int64
+	held     int64 // bytes of batches
 }
 
 // newCopyIn resolves the target of COPY FROM.
@@ -392,7 +393,8 @@ func (c *CopyIn) flush() error {
 		full = kept
 	}
 	c.batches = append(c.batches, full)
-	return nil
+	c.held += full.Bytes()
+	return c.s.e.statements.AskTable(c.rel.Name, c.held)
 }
 
 var binarySignature = []byte("PGCOPY\n\377\r\n\000")

@@ -140,7 +140,7 @@ func (f *fetchPortal) Fetch(ctx context.Context, max int) (*vec.Batch, bool, err
 		}
 		fctx, cancel := ctx, context.CancelFunc(func() {})
 		if f.timeout >= 0 {
-			fctx, cancel = context.WithDeadline(ctx, f.until)
+			fctx, cancel = context.WithDeadline(context.WithValue(ctx, resumable{}, true), f.until)
 		}
 		b, done, err := f.cursor.Fetch(fctx, n)
 		cancel()

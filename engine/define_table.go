@@ -531,7 +531,18 @@ func (s *Session) ctasRows(ctx context.Context, x *ast.CreateTable, q *planner.Q
 	}
 	p := s.bindQuery(ctx, q, nil, nil)
 	defer p.Close()
-	return drainPortal(ctx, p)
+	held, free := s.e.gather("CREATE TABLE AS")
+	defer free()
+	rows, err := drainPortal(ctx, p, held)
+	if err != nil {
+		return nil, err
+	}
+	growing := &txTable{}
+	if err := s.e.statements.AskTable(x.Name.String(), growing.growth(rows)); err != nil {
+		releaseAll(rows)
+		return nil, err
+	}
+	return rows, nil
 }
 
 // onCommit does what ON COMMIT of temporary tables says, at the end of a transaction.

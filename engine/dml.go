@@ -8,6 +8,7 @@ import (
 
 	"streamsql/catalog"
 	"streamsql/exec"
+	"streamsql/internal/mem"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
@@ -21,17 +22,21 @@ func releaseAll(bs []*vec.Batch) {
 	}
 }
 
-// drainPortal gives all rows of a query that ends.
-func drainPortal(ctx context.Context, p Portal) ([]*vec.Batch, error) {
+// drainPortal gives all rows of a query that ends. They are counted by rows, which is nil or an account of their own; the query ends where they are too many.
+func drainPortal(ctx context.Context, p Portal, rows *mem.Account) ([]*vec.Batch, error) {
 	var out []*vec.Batch
 	for {
 		b, done, err := p.Fetch(ctx, 0)
+		if b != nil {
+			out = append(out, b)
+			rows.Add(b.Bytes())
+			if err == nil {
+				err = rows.Check()
+			}
+		}
 		if err != nil {
 			releaseAll(out)
 			return nil, err
-		}
-		if b != nil {
-			out = append(out, b)
 		}
 		if done {
 			return out, nil
@@ -135,7 +140,9 @@ func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.
 	if err != nil {
 		return nil, 0, err
 	}
-	rows, err := s.drainPlan(ctx, planner.Bind(d.Source, args), d.Runs)
+	held, free := s.e.gather(dmlName(d.Kind))
+	defer free()
+	rows, err := s.drainPlan(ctx, planner.Bind(d.Source, args), d.Runs, held)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -158,7 +165,7 @@ func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.
 			changes = append(changes, rowPart(d.Rel, b, 0, vec.Insert))
 		}
 		if d.OnConflict != nil {
-			if changes, affected, err = s.resolveConflicts(ctx, tt, d, rows, args); err != nil {
+			if changes, affected, err = s.resolveConflicts(ctx, tt, d, rows, args, held); err != nil {
 				return nil, 0, err
 			}
 		}
@@ -194,7 +201,7 @@ func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.
 		if err = s.checkRows(ctx, d.Rel, changes); err != nil {
 			return nil, 0, err
 		}
-		if returning, err = s.returning(ctx, d, visible, args); err != nil {
+		if returning, err = s.returning(ctx, d, visible, args, held); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -288,7 +295,7 @@ func (s *Session) firstPerRow(rel *catalog.Relation, rows []*vec.Batch) ([]*vec.
 }
 
 // returning evaluates RETURNING over the rows that it sees.
-func (s *Session) returning(ctx context.Context, d *planner.DML, rows []*vec.Batch, args []types.Datum) ([]*vec.Batch, error) {
+func (s *Session) returning(ctx context.Context, d *planner.DML, rows []*vec.Batch, args []types.Datum, held *mem.Account) ([]*vec.Batch, error) {
 	var out []*vec.Batch
 	if len(rows) == 0 {
 		return nil, nil
@@ -315,6 +322,11 @@ func (s *Session) returning(ctx context.Context, d *planner.DML, rows []*vec.Bat
 			b.Cols[i].AppendRange(v, 0, in.N)
 		}
 		out = append(out, b.Finish())
+		held.Add(out[len(out)-1].Bytes())
+		if err := held.Check(); err != nil {
+			releaseAll(out)
+			return nil, err
+		}
 	}
 	return out, nil
 }
@@ -412,7 +424,7 @@ func bindExprs(es []planner.Expr, args []types.Datum) []planner.Expr {
 
 // resolveConflicts sorts the proposed rows of INSERT .. ON CONFLICT into those to insert and those whose key is taken, and gives
 // the changes that result.
-func (s *Session) resolveConflicts(ctx context.Context, tt *txTable, d *planner.DML, rows []*vec.Batch, args []types.Datum) (changes []*vec.Batch, affected int64, err error) {
+func (s *Session) resolveConflicts(ctx context.Context, tt *txTable, d *planner.DML, rows []*vec.Batch, args []types.Datum, held *mem.Account) (changes []*vec.Batch, affected int64, err error) {
 	rel, c := d.Rel, d.OnConflict
 	ins := vec.NewBuilder(s.e.alloc, rel.Fields())
 	defer ins.Release()
@@ -463,7 +475,7 @@ func (s *Session) resolveConflicts(ctx context.Context, tt *txTable, d *planner.
 	if taken.Len() > 0 {
 		both := taken.Finish()
 		defer both.Release()
-		updates, err := s.conflictUpdates(ctx, d, both, args)
+		updates, err := s.conflictUpdates(ctx, d, both, args, held)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -483,9 +495,9 @@ func (s *Session) resolveConflicts(ctx context.Context, tt *txTable, d *planner.
 }
 
 // conflictUpdates evaluates DO UPDATE over pairs of an old and a proposed row.
-func (s *Session) conflictUpdates(ctx context.Context, d *planner.DML, both *vec.Batch, args []types.Datum) ([]*vec.Batch, error) {
+func (s *Session) conflictUpdates(ctx context.Context, d *planner.DML, both *vec.Batch, args []types.Datum, held *mem.Account) ([]*vec.Batch, error) {
 	c := d.OnConflict
-	rows, err := s.drainPlan(ctx, planner.BindGiven(c.Update, args, planner.GivenRows{c.Pairs: {both}}), d.Runs)
+	rows, err := s.drainPlan(ctx, planner.BindGiven(c.Update, args, planner.GivenRows{c.Pairs: {both}}), d.Runs, held)
 	if err != nil {
 		return nil, err
 	}
@@ -500,11 +512,11 @@ func (s *Session) conflictUpdates(ctx context.Context, d *planner.DML, both *vec
 	return out, nil
 }
 
-// drainPlan gives all rows of a plan; runs says that it calls functions whose bodies the session runs.
-func (s *Session) drainPlan(ctx context.Context, root planner.Node, runs bool) ([]*vec.Batch, error) {
+// drainPlan gives all rows of a plan, which are counted by held; runs says that it calls functions whose bodies the session runs.
+func (s *Session) drainPlan(ctx context.Context, root planner.Node, runs bool, held *mem.Account) ([]*vec.Batch, error) {
 	p := s.newQueryPortal(&planner.Query{Root: root, Runs: runs}, root, nil, s.fnCtx(ctx))
 	defer p.Close()
-	return drainPortal(ctx, p)
+	return drainPortal(ctx, p, held)
 }
 
 // rowPart gives the rows of a table that stand in a batch from a column on, as rows to delete or to insert.

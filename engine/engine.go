@@ -73,7 +73,9 @@ type Engine struct {
 	batchRows int
 	parallel  int
 	budget    *mem.Budget
-	spillDir  string
+	// statements asks for the room of what statements compute outside queries.
+	statements *mem.Account
+	spillDir   string
 
 	connectors map[string]connector.Connector
 
@@ -156,6 +158,9 @@ func Open(o Options) (*Engine, error) {
 	}
 	if o.HistoryBytes <= 0 {
 		o.HistoryBytes = defaultHistory
+		if o.Memory > 0 {
+			o.HistoryBytes = min(o.HistoryBytes, o.Memory/16)
+		}
 	}
 	if o.Clock == nil {
 		o.Clock = func() vec.Time { return time.Now().UnixMicro() }
@@ -170,6 +175,7 @@ func Open(o Options) (*Engine, error) {
 		nextOID:    catalog.FirstUserOID,
 		ingests:    map[uint32]*ingest{},
 	}
+	e.statements = e.budget.Shared()
 	for _, c := range builtinConnectors() {
 		e.connectors[c.Name()] = c
 	}
@@ -189,7 +195,11 @@ func Open(o Options) (*Engine, error) {
 	if e.persist != nil {
 		go e.persist.run()
 	}
-	e.running.Add(2)
+	e.running.Add(3)
+	go func() {
+		defer e.running.Done()
+		e.budget.Watch(ctx)
+	}()
 	go func() {
 		defer e.running.Done()
 		e.coord.run(ctx)

@@ -324,6 +324,10 @@ func (s *Session) applyChanges(ctx context.Context, tt *txTable, changes []*vec.
 		releaseAll(changes)
 		return err
 	}
+	if err := s.e.statements.AskTable(tt.rel.Name, tt.growth(changes)); err != nil {
+		releaseAll(changes)
+		return err
+	}
 	before := tt.mark()
 	if err := tt.apply(changes); err != nil {
 		releaseAll(changes)
@@ -340,6 +344,17 @@ func (s *Session) applyChanges(ctx context.Context, tt *txTable, changes []*vec.
 		return err
 	}
 	return nil
+}
+
+// growth tells roughly how much memory the table takes for changes. What only deletes is free: it is the way out where memory is full.
+func (tt *txTable) growth(changes []*vec.Batch) (n int64) {
+	const perRow = 96 // in the tree of the table, or of an index
+	for _, b := range changes {
+		if b.Ops == nil {
+			n += b.Bytes() + int64(b.N)*perRow*int64(1+len(tt.indexes))
+		}
+	}
+	return n
 }
 
 func (s *Session) isReferred(rel *catalog.Relation) bool {

@@ -242,7 +242,9 @@ func (s *Session) runsPortal(q *planner.Query, columns []Column, args []types.Da
 		err = s.inTransaction(ctx, func() error {
 			p := s.bindQuery(ctx, q, columns, args)
 			defer p.Close()
-			out, err = drainPortal(ctx, p)
+			held, free := s.e.gather("SELECT")
+			defer free()
+			out, err = drainPortal(ctx, p, held)
 			return err
 		}, func() {
 			releaseAll(out)

@@ -78,7 +78,7 @@ func (e *Engine) newJob(ctx context.Context, rel *relation, root planner.Node, f
 		return nil, err
 	}
 	xc := &exec.Context{Alloc: e.alloc, Fn: fc, Continuous: true, Stats: &j.stats, RowError: j.rowError, Late: j.late.late, Parallel: e.parallel}
-	j.memory = e.newMemory(rel.rel.Name)
+	j.memory = e.newMemory(e.budget.Job(rel.rel.Name))
 	j.memory.bind(xc, j.out)
 	if j.graph, err = exec.Build(xc, root, j.out); err != nil {
 		j.close()

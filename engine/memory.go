@@ -7,6 +7,7 @@ import (
 	"streamsql/exec"
 	"streamsql/internal/mem"
 	"streamsql/internal/spill"
+	"streamsql/internal/vec"
 )
 
 // queryMemory is what a query or job has of the engine's memory and of its disk.
@@ -15,14 +16,26 @@ type queryMemory struct {
 	space   *spill.Space
 }
 
-// newMemory opens the account of a query or job, which name tells apart.
-func (e *Engine) newMemory(name string) queryMemory {
-	return queryMemory{account: e.budget.Query(name), space: spill.NewSpace(e.spillDir)}
+// newMemory makes the memory of a query or job out of its account.
+func (e *Engine) newMemory(account *mem.Account) queryMemory {
+	return queryMemory{account: account, space: spill.NewSpace(e.spillDir)}
+}
+
+// gather opens an account of the rows that a statement gathers before it does something with all of them; free gives it back.
+func (e *Engine) gather(statement string) (held *mem.Account, free func()) {
+	q := e.budget.Query(statement)
+	held = q.Operator(statement)
+	return held, func() {
+		held.Close()
+		q.Close()
+	}
 }
 
 // bind makes the operators of a query use its memory, and out count what it queues.
 func (m *queryMemory) bind(xc *exec.Context, out *exec.Collector) {
 	xc.Memory, xc.Spill = m.account, m.space
+	xc.Alloc = vec.Metered(xc.Alloc, m.account)
+	xc.Fn.Memory = m.account
 	out.SetAccount(m.account.Operator("Result"))
 }
 

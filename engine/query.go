@@ -69,6 +69,9 @@ func (p *rowsPortal) drop() {
 	p.queue, p.at = nil, 0
 }
 
+// resumable is the key of a context that says that the query goes on after it is done (FETCH with a timeout).
+type resumable struct{}
+
 // queryPortal runs a planned query: the graph is stepped by whoever fetches, so
 // a client that does not read costs nothing and holds nobody back.
 type queryPortal struct {
@@ -135,7 +138,7 @@ func (p *queryPortal) start(ctx context.Context) error {
 	p.stage = reading
 	xc := &exec.Context{Alloc: p.e.alloc, Fn: p.fc, Continuous: p.q.Continuous, Stats: &p.stats, Parallel: p.e.parallel}
 	single(xc, p.q)
-	p.memory = p.e.newMemory("query")
+	p.memory = p.e.newMemory(p.e.budget.Query("query"))
 	p.memory.bind(xc, p.out)
 	xc.Stepped = true
 	var err error
@@ -217,7 +220,7 @@ func (p *queryPortal) Fetch(ctx context.Context, max int) (b *vec.Batch, done bo
 		return nil, true, p.err
 	}
 	defer func() {
-		if err != nil && pgerr.Code(err) != pgerr.QueryCanceled {
+		if err != nil && (pgerr.Code(err) != pgerr.QueryCanceled || p.memory.account.Exhausted() != nil) {
 			p.err = err
 			p.free()
 		}
@@ -228,6 +231,10 @@ func (p *queryPortal) Fetch(ctx context.Context, max int) (b *vec.Batch, done bo
 			p.stage = finished
 			return nil, true, err
 		}
+	}
+	if !p.q.Continuous && ctx.Value(resumable{}) == nil {
+		// A step may take very long: it ends when the statement is canceled, and the query with it.
+		defer context.AfterFunc(ctx, func() { p.memory.account.Stop(canceled(ctx)) })()
 	}
 	for {
 		if b := p.pop(max); b != nil {

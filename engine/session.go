@@ -245,6 +245,13 @@ func (s *Session) takeSettings(rel *catalog.Relation) error {
 
 // Parse splits a query string into statements. Positions in them are characters of the whole string.
 func (s *Session) Parse(sql string) ([]Parsed, error) {
+	// A syntax tree takes many times the room of its text.
+	if len(sql) >= mem.LargeBlock/8 {
+		const perPart = 200
+		if err := s.e.statements.Ask(int64(4*len(sql) + perPart*strings.Count(sql, ","))); err != nil {
+			return nil, err
+		}
+	}
 	stmts, err := parser.Parse(sql)
 	if err != nil {
 		return nil, err
@@ -259,7 +266,7 @@ func (s *Session) Parse(sql string) ([]Parsed, error) {
 // fnCtx gives what functions may know of the statement that starts now.
 func (s *Session) fnCtx(ctx context.Context) *fn.Ctx {
 	now := s.e.clock()
-	c := &fn.Ctx{Env: s.vars.env, Now: now, StmtNow: now, Clock: s.e.clock, Alloc: s.e.alloc,
+	c := &fn.Ctx{Env: s.vars.env, Now: now, StmtNow: now, Clock: s.e.clock, Alloc: s.e.alloc, Memory: s.e.statements,
 		Session: &sessionInfo{s: s, cat: s.catalog()}}
 	if s.tx != nil && s.tx.explicit {
 		c.Now = s.tx.started

@@ -22,6 +22,7 @@ type orderedAgg struct {
 	keys   []planner.SortKey // Col is a position in the row
 	nargs  int
 	groups [][]sortedRow
+	sorted []int // of each group, how many rows from its beginning are in order; sort puts the others where they belong
 	cols   []vec.Vec
 	args   []*vec.Vec
 	bytes  int
@@ -84,6 +85,7 @@ func (a *orderedAgg) compare(x, y sortedRow) int {
 func (a *orderedAgg) Grow(n int) {
 	if n > len(a.groups) {
 		a.groups = append(a.groups, make([][]sortedRow, n-len(a.groups))...)
+		a.sorted = append(a.sorted, make([]int, n-len(a.sorted))...)
 	}
 }
 
@@ -104,18 +106,61 @@ func (a *orderedAgg) Update(ids []uint32, args []*vec.Vec, ops []vec.Op) {
 
 func (a *orderedAgg) insert(id uint32, row sortedRow) {
 	g := a.groups[id]
-	at := len(g)
-	if len(a.keys) > 0 {
-		at = sort.Search(len(g), func(i int) bool { return a.compare(g[i], row) > 0 })
+	if n := len(g); a.sorted[id] == n && (n == 0 || len(a.keys) == 0 || a.compare(g[n-1], row) <= 0) {
+		a.sorted[id]++
 	}
-	a.groups[id] = slices.Insert(g, at, row)
-	a.bytes += 24 + 32*len(row)
+	a.groups[id] = append(g, row)
+	a.bytes += row.size()
+}
+
+// size gives roughly the memory that a row takes.
+func (r sortedRow) size() int {
+	n := 24 + 32*len(r)
+	for _, d := range r {
+		if s, ok := d.(string); ok {
+			n += len(s)
+		}
+	}
+	return n
+}
+
+// rows gives the rows of a group in order.
+func (a *orderedAgg) rows(id uint32) []sortedRow {
+	g, n := a.groups[id], a.sorted[id]
+	if n == len(g) {
+		return g
+	}
+	a.sorted[id] = len(g)
+	if len(g)-n <= 4 { // seldom worth another list
+		for k := n; k < len(g); k++ {
+			row := g[k]
+			at := sort.Search(k, func(i int) bool { return a.compare(g[i], row) > 0 })
+			copy(g[at+1:k+1], g[at:k])
+			g[at] = row
+		}
+		return g
+	}
+	late := g[n:]
+	slices.SortStableFunc(late, a.compare)
+	if n == 0 {
+		return g
+	}
+	out := make([]sortedRow, 0, len(g)+len(g)/8)
+	for i := 0; i < n; i++ {
+		for len(late) > 0 && a.compare(late[0], g[i]) < 0 {
+			out, late = append(out, late[0]), late[1:]
+		}
+		out = append(out, g[i])
+	}
+	out = append(out, late...)
+	a.groups[id] = out
+	return out
 }
 
 // remove takes out the first row that equals row. A delete that comes before its
 // insert cannot be seen here: inputs send rows of one key in order.
 func (a *orderedAgg) remove(id uint32, row sortedRow) {
-	g := a.groups[id]
+	g := a.rows(id)
 	at := 0
 	if len(a.keys) > 0 {
 		at = sort.Search(len(g), func(i int) bool { return a.compare(g[i], row) >= 0 })
@@ -123,7 +168,8 @@ func (a *orderedAgg) remove(id uint32, row sortedRow) {
 	for ; at < len(g); at++ {
 		if slices.Equal(g[at], row) {
 			a.groups[id] = slices.Delete(g, at, at+1)
-			a.bytes -= 24 + 32*len(row)
+			a.sorted[id]--
+			a.bytes -= row.size()
 			return
 		}
 	}
@@ -132,7 +178,7 @@ func (a *orderedAgg) remove(id uint32, row sortedRow) {
 // Merge implements fn.Aggregate.
 func (a *orderedAgg) Merge(dst []uint32, from fn.Aggregate, src []uint32) {
 	for i, s := range src {
-		for _, row := range from.(*orderedAgg).groups[s] {
+		for _, row := range from.(*orderedAgg).rows(s) {
 			a.insert(dst[i], row)
 		}
 	}
@@ -142,7 +188,7 @@ func (a *orderedAgg) Merge(dst []uint32, from fn.Aggregate, src []uint32) {
 func (a *orderedAgg) Result(ids []uint32, out *vec.Vec) {
 	one := []uint32{0}
 	for _, id := range ids {
-		rows := a.groups[id]
+		rows := a.rows(id)
 		for j := range a.cols {
 			a.cols[j].Reset(a.types[j].Kind(), 0)
 			for _, row := range rows {
@@ -161,16 +207,16 @@ func (a *orderedAgg) Result(ids []uint32, out *vec.Vec) {
 func (a *orderedAgg) Clear(ids []uint32) {
 	for _, id := range ids {
 		for _, row := range a.groups[id] {
-			a.bytes -= 24 + 32*len(row)
+			a.bytes -= row.size()
 		}
-		a.groups[id] = nil
+		a.groups[id], a.sorted[id] = nil, 0
 	}
 }
 
 // Snapshot implements fn.Aggregate.
 func (a *orderedAgg) Snapshot(ids []uint32, w *state.Writer) {
 	for _, id := range ids {
-		rows := a.groups[id]
+		rows := a.rows(id)
 		w.Uint64(uint64(len(rows)))
 		for j, t := range a.types {
 			var v vec.Vec
@@ -201,8 +247,10 @@ func (a *orderedAgg) Restore(ids []uint32, r *state.Reader) error {
 				rows[i][j] = v.Datum(i)
 			}
 		}
-		a.groups[id] = rows
-		a.bytes += n * (24 + 32*len(a.types))
+		a.groups[id], a.sorted[id] = rows, len(rows)
+		for _, row := range rows {
+			a.bytes += row.size()
+		}
 	}
 	return r.Err()
 }

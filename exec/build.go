@@ -82,7 +82,7 @@ func (b *builder) build(n planner.Node) (*fan, error) {
 				continue
 			}
 		}
-		f.edges = append(f.edges, edge{op, ports[i]})
+		f.edges = append(f.edges, edge{op, ports[i], operatorName(n)})
 	}
 	b.g.stages = append(b.g.stages, s)
 	if _, ok := op.(starter); ok {
@@ -120,7 +120,8 @@ func (b *builder) needOrigins(n planner.Node, seen map[planner.Node]bool) {
 
 func (b *builder) open() error {
 	for _, s := range b.g.stages {
-		if err := s.op.Open(b.g.ctx, &s.out); err != nil {
+		s.out.acct = b.g.ctx.Memory.Operator(operatorName(s.node))
+		if err := s.run(func() error { return s.op.Open(b.g.ctx, &s.out) }); err != nil {
 			return err
 		}
 		switch op := s.op.(type) {

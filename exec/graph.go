@@ -74,6 +74,9 @@ func (g *Graph) weigh() error {
 	}
 	for _, s := range g.stages {
 		if s.acct == nil {
+			if err := s.out.acct.Exhausted(); err != nil {
+				return err
+			}
 			continue
 		}
 		s.acct.Set(s.size.stateBytes())
@@ -88,12 +91,48 @@ func (g *Graph) weigh() error {
 type edge struct {
 	op   Operator
 	port int
+	name string // of the operator, for messages
+}
+
+// in tells the query's account, where a panic unwinds, in which operator that was.
+func in(acct *mem.Account, name string, done *bool) {
+	if !*done {
+		acct.In(name)
+	}
+}
+
+func (e *edge) push(acct *mem.Account, b *vec.Batch) error {
+	done := false
+	defer in(acct, e.name, &done)
+	err := e.op.Push(e.port, b)
+	done = true
+	return err
+}
+
+func (e *edge) advance(acct *mem.Account, m Mark) error {
+	done := false
+	defer in(acct, e.name, &done)
+	err := e.op.Advance(e.port, m)
+	done = true
+	return err
+}
+
+// run calls f, which is a step of the operator of s.
+func (s *stage) run(f func() error) error {
+	done := false
+	if s.out.acct != nil {
+		defer in(s.out.acct, s.out.acct.Name(), &done)
+	}
+	err := f()
+	done = true
+	return err
 }
 
 // fan is the Output of an operator: it hands everything to each consumer in turn.
 type fan struct {
 	edges []edge
 	sink  Output // the graph's own output, at the root
+	acct  *mem.Account
 }
 
 // Emit implements Output.
@@ -101,8 +140,12 @@ func (f *fan) Emit(b *vec.Batch) error {
 	if b.N == 0 {
 		return nil
 	}
+	// Whatever an operator does not count is seen here, also within a step.
+	if err := f.acct.Exhausted(); err != nil {
+		return err
+	}
 	for i := range f.edges {
-		if err := f.edges[i].op.Push(f.edges[i].port, b); err != nil {
+		if err := f.edges[i].push(f.acct, b); err != nil {
 			return err
 		}
 	}
@@ -115,7 +158,7 @@ func (f *fan) Emit(b *vec.Batch) error {
 // Watermark implements Output.
 func (f *fan) Watermark(m Mark) error {
 	for i := range f.edges {
-		if err := f.edges[i].op.Advance(f.edges[i].port, m); err != nil {
+		if err := f.edges[i].advance(f.acct, m); err != nil {
 			return err
 		}
 	}
@@ -183,7 +226,7 @@ func (g *Graph) startLeaves(order int) error {
 	for len(g.leaves) > 0 && g.leaves[0].order <= order {
 		s := g.leaves[0]
 		g.leaves = g.leaves[1:]
-		if err := s.op.(starter).start(); err != nil {
+		if err := s.run(s.op.(starter).start); err != nil {
 			return err
 		}
 	}
@@ -263,7 +306,7 @@ func (g *Graph) Tick(t Tick) error {
 		}
 	}
 	for _, s := range g.stages {
-		if err := s.op.Tick(t); err != nil {
+		if err := s.run(func() error { return s.op.Tick(t) }); err != nil {
 			return err
 		}
 	}

@@ -65,7 +65,11 @@ func (g *Graph) Resume() (more bool, err error) {
 		if !ok {
 			continue
 		}
-		if more, err := r.resume(); more || err != nil {
+		err := s.run(func() (err error) {
+			more, err = r.resume()
+			return err
+		})
+		if more || err != nil {
 			return more, err
 		}
 	}
@@ -85,12 +89,16 @@ func (g *Graph) Produce(order int) (more bool, err error) {
 		p, ok := s.op.(producer)
 		if !ok {
 			g.leaves = g.leaves[1:]
-			if err := s.op.(starter).start(); err != nil {
+			if err := s.run(s.op.(starter).start); err != nil {
 				return false, err
 			}
 			continue
 		}
-		left, err := p.produce()
+		left := false
+		err := s.run(func() (err error) {
+			left, err = p.produce()
+			return err
+		})
 		if !left {
 			g.leaves = g.leaves[1:]
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/apache/arrow/go/v17/arrow"
 
 	"streamsql/internal/fn"
+	"streamsql/internal/mem"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
@@ -188,11 +189,12 @@ func (p *Program) Close() {
 }
 
 // EvalConst computes an expression without columns. A row that fails gives its error.
-func EvalConst(fc *fn.Ctx, e planner.Expr) (types.Datum, error) {
+func EvalConst(fc *fn.Ctx, e planner.Expr) (d types.Datum, err error) {
 	if k, ok := e.(*planner.Const); ok {
 		return k.Val, nil
 	}
-	p, err := compile(fc, nil, []planner.Expr{e}, nil)
+	defer func() { mem.Recovered(recover(), &err) }()
+	p, err := compile(fc, vec.Metered(nil, fc.Memory), []planner.Expr{e}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +266,7 @@ func (c *compiler) foldNode(id int) {
 }
 
 func (c *compiler) constant1(val types.Datum, t types.T) int {
-	key := fmt.Sprintf("const %d %T %q", t.OID, val, fmt.Sprint(val))
+	key := fmt.Sprintf("const %d %T %q", t.OID, val, planner.ConstKey(val))
 	if id, ok := c.memo[key]; ok {
 		return id
 	}

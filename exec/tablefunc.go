@@ -48,6 +48,7 @@ func callSet(fc *fn.Ctx, f *fn.Func, args []types.Datum, emit *vec.Builder) erro
 			}
 		}
 	}
+	f.NeedSet(fc, args)
 	return f.Set(fc, args, emit)
 }
 

@@ -55,8 +55,11 @@ type server struct {
 }
 
 // start runs the server on a data directory; point is a crash point or "".
-func start(dir, point string) (*server, error) {
-	s := &server{cmd: exec.Command(binary, "serve", "--listen", "127.0.0.1:0", "--data", dir), gone: make(chan struct{})}
+func start(dir, point string) (*server, error) { return startWith(point, "--data", dir) }
+
+// startWith runs the server with flags.
+func startWith(point string, flags ...string) (*server, error) {
+	s := &server{cmd: exec.Command(binary, append([]string{"serve", "--listen", "127.0.0.1:0"}, flags...)...), gone: make(chan struct{})}
 	if point != "" {
 		s.cmd.Env = append(os.Environ(), "STREAMSQL_CRASH="+point)
 	}

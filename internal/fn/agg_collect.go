@@ -34,6 +34,9 @@ func (a *collectAgg) Grow(n int) { a.groups = grown(a.groups, n) }
 func (a *collectAgg) Update(ids []uint32, args []*vec.Vec, _ []vec.Op) {
 	for i, id := range ids {
 		g := a.groups[id]
+		if len(g)+len(args) > cap(g) {
+			a.c.Need(collectedSize * (len(g) + len(g)/4)) // what append takes
+		}
 		for _, v := range args {
 			g = append(g, v.Datum(i))
 		}
@@ -54,6 +57,7 @@ func (a *collectAgg) Result(ids []uint32, out *vec.Vec) {
 			out.AppendNull()
 			continue
 		}
+		a.c.Need(2 * (collectedSize*len(g) + contentSize(g)))
 		d, err := a.finish(a.c, a.types, g)
 		if err != nil {
 			failRow(out, err)
@@ -100,7 +104,24 @@ func (a *collectAgg) Restore(ids []uint32, r *state.Reader) error {
 }
 
 func (a *collectAgg) Bytes() int {
-	return 24*cap(a.groups) + sampled(len(a.groups), func(i int) int { return 32 * len(a.groups[i]) })
+	return 24*cap(a.groups) + sampled(len(a.groups), func(i int) int { return collectedSize*cap(a.groups[i]) + contentSize(a.groups[i]) })
+}
+
+// collectedSize is what a value that was gathered takes in the list.
+const collectedSize = 16
+
+// contentSize tells what the values of a group take beside the list, roughly.
+func contentSize(g []datum) int {
+	return sampled(min(len(g), 64), func(i int) int {
+		switch x := g[i*max(len(g)/64, 1)].(type) {
+		case nil, bool:
+			return 0
+		case string:
+			return 16 + len(x)
+		default:
+			return 8
+		}
+	}) * max(len(g)/64, 1)
 }
 
 func stringAgg(_ *Ctx, _ []types.T, vals []datum) (datum, error) {

@@ -8,7 +8,7 @@ import (
 )
 
 // arrayFill is array_fill: an array of the given lengths, all of whose elements are one value.
-func arrayFill(ret types.T, value types.Datum, lens, lower types.Datum) (types.Datum, error) {
+func arrayFill(c *Ctx, ret types.T, value types.Datum, lens, lower types.Datum) (types.Datum, error) {
 	if lens == nil || lower == nil {
 		return nil, pgerr.New(pgerr.NullValueNotAllowed, "dimension array or low bound array cannot be null")
 	}
@@ -63,6 +63,11 @@ func arrayFill(ret types.T, value types.Datum, lens, lower types.Datum) (types.D
 		a.Dims = nil
 		return a.Encode(), nil
 	}
+	width := 16
+	if s, ok := value.(string); ok {
+		width += 16 + len(s)
+	}
+	c.Need(2 * width * int(n))
 	a.Elems = make([]types.Datum, n)
 	for i := range a.Elems {
 		a.Elems[i] = value
@@ -99,10 +104,10 @@ func bucketOf(t types.T, operand, bounds types.Datum) (types.Datum, error) {
 
 func init() {
 	def("array_fill(anyelement,int4[]) anyarray", nil, nonStrict, bound(func(_ []types.T, ret types.T) Kernel {
-		return rowD(func(_ *Ctx, a []types.Datum) (types.Datum, error) { return arrayFill(ret, a[0], a[1], 1) }, false)
+		return rowD(func(c *Ctx, a []types.Datum) (types.Datum, error) { return arrayFill(c, ret, a[0], a[1], 1) }, false)
 	}))
 	def("array_fill(anyelement,int4[],int4[]) anyarray", nil, nonStrict, bound(func(_ []types.T, ret types.T) Kernel {
-		return rowD(func(_ *Ctx, a []types.Datum) (types.Datum, error) { return arrayFill(ret, a[0], a[1], a[2]) }, false)
+		return rowD(func(c *Ctx, a []types.Datum) (types.Datum, error) { return arrayFill(c, ret, a[0], a[1], a[2]) }, false)
 	}))
 	def("width_bucket(anycompatible,anycompatiblearray) int4", nil, bound(func(ts []types.T, _ types.T) Kernel {
 		return rowD(func(_ *Ctx, a []types.Datum) (types.Datum, error) { return bucketOf(ts[1], a[0], a[1]) }, true)

@@ -25,6 +25,7 @@ func (f *Func) Call(c *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 			}
 		}
 	}
+	f.needFor(c, args)
 	f.Kernel(c, args, out, n)
 	if v && f.Strict {
 		for _, a := range args {

@@ -5,6 +5,7 @@
 package fn
 
 import (
+	"streamsql/internal/mem"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
 	"streamsql/state"
@@ -28,6 +29,8 @@ type Ctx struct {
 	StmtNow vec.Time  // start of the statement: statement_timestamp()
 	Clock   func() vec.Time
 	Alloc   vec.Allocator
+	// Memory is asked before a large value is made; nil has room for everything.
+	Memory *mem.Account
 	// Session answers the system information functions; nil outside a session.
 	Session SessionInfo
 	// Done is closed when the statement is cancelled; nil: never. Functions that wait honour it.

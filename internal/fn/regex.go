@@ -21,6 +21,27 @@ type regex struct {
 	global bool
 	empty  bool // it matches the empty string
 	heads  bool // it holds an anchor of the beginning
+	c      *Ctx // asked for the room of many matches; may be nil
+}
+
+const (
+	// someMatches are found without asking for room, a match and its place in the list take matchSize bytes.
+	someMatches = 10_000
+	matchSize   = 64
+)
+
+// findAll gives the places of at most n matches and their groups, of all if n < 0.
+func (r *regex) findAll(s string, n int) [][]int {
+	if len(s) < someMatches || n >= 0 && n <= someMatches {
+		return r.re.FindAllStringSubmatchIndex(s, n)
+	}
+	first := r.re.FindAllStringSubmatchIndex(s, someMatches)
+	if len(first) < someMatches {
+		return first
+	}
+	seen := max(first[someMatches-1][1], 1)
+	r.c.Need(int(float64(someMatches) * float64(len(s)) / float64(seen) * (matchSize + 16*float64(r.re.NumSubexp()))))
+	return r.re.FindAllStringSubmatchIndex(s, n)
 }
 
 func errRegex(format string, args ...any) error {

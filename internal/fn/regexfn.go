@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"streamsql/internal/mem"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
@@ -15,6 +16,7 @@ type regexMemo struct {
 	pattern, flags string
 	re             *regex
 	err            error
+	c              *Ctx
 }
 
 func (m *regexMemo) get(pattern, flags string) (*regex, error) {
@@ -23,7 +25,9 @@ func (m *regexMemo) get(pattern, flags string) (*regex, error) {
 		m.re = nil
 		var f regexFlags
 		if f, m.err = parseFlags(flags); m.err == nil {
-			m.re, m.err = compileRegex(m.pattern, f)
+			if m.re, m.err = compileRegex(m.pattern, f); m.err == nil {
+				m.re.c = m.c
+			}
 		}
 	}
 	return m.re, m.err
@@ -50,8 +54,8 @@ func regexKernel(flags string, negate bool) Kernel {
 // regexRows adapts a strict function whose first arguments are text and pattern, and
 // whose argument flagsAt (-1 for none) holds flags. A nil result is NULL.
 func regexRows(flagsAt int, f func(r *regex, a []*vec.Vec, i int) (types.Datum, error)) Kernel {
-	return func(_ *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
-		var m regexMemo
+	return func(c *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
+		m := regexMemo{c: c}
 		for i := range n {
 			if anyNull(args, i) {
 				skip(out)
@@ -146,7 +150,7 @@ func appendReplacement(dst []byte, with, s string, m []int) []byte {
 }
 
 // replaceMatches replaces the match number nth (0: all) of those from byte start on.
-func replaceMatches(r *regex, s, with string, start, nth int) string {
+func replaceMatches(r *regex, s, with string, start, nth int) (types.Datum, error) {
 	var dst []byte
 	at, seen := 0, 0
 	for _, m := range r.matches(s, start, nth) {
@@ -154,14 +158,24 @@ func replaceMatches(r *regex, s, with string, start, nth int) string {
 		if nth > 0 && seen != nth {
 			continue
 		}
+		// A part of the match can be put in once for each two bytes of the replacement.
+		if need := len(dst) + m[0] - at + len(with) + len(with)/2*(m[1]-m[0]); need > cap(dst) && need >= mem.LargeBlock {
+			r.c.Need(2*need + len(s))
+			if len(dst) > maxValue {
+				return nil, errEnlarge
+			}
+			dst = slices.Grow(dst, need-len(dst))
+		}
 		dst = append(dst, s[at:m[0]]...)
 		dst = appendReplacement(dst, with, s, m)
 		at = m[1]
 	}
 	if at == 0 && dst == nil {
-		return s
+		return s, nil
 	}
-	return string(append(dst, s[at:]...))
+	dst = append(dst, s[at:]...)
+	r.c.Need(len(dst))
+	return string(dst), nil
 }
 
 // matches gives the first limit matches (0: all) that start at byte start or later.
@@ -176,7 +190,7 @@ func (r *regex) matches(s string, start, limit int) [][]int {
 	if limit <= 0 || r.empty {
 		limit = -1
 	}
-	ms := r.re.FindAllStringSubmatchIndex(s[start:], limit)
+	ms := r.findAll(s[start:], limit)
 	if r.empty {
 		var all [][]int
 		for k, m := range ms {
@@ -244,15 +258,17 @@ func regexpReplaceFrom(flagsAt int) Kernel {
 			}
 		}
 		s := a[0].Str(i)
-		return replaceMatches(r, s, a[2].Str(i), searchFrom(s, start), int(nth)), nil
+		return replaceMatches(r, s, a[2].Str(i), searchFrom(s, start), int(nth))
 	})
 }
 
 // splitRegex cuts s at the matches; an empty match at an end or just after another match cuts nothing.
 func splitRegex(r *regex, s string) []types.Datum {
-	var out []types.Datum
 	at := 0
-	for _, m := range r.re.FindAllStringIndex(s, -1) {
+	matches := r.findAll(s, -1)
+	r.c.Need(48 * len(matches))
+	out := make([]types.Datum, 0, len(matches)+1)
+	for _, m := range matches {
 		if m[0] == m[1] && (m[0] == at || m[0] == len(s)) {
 			continue
 		}
@@ -332,7 +348,7 @@ func similarSubstring(_ *Ctx, a []types.Datum) (types.Datum, error) {
 }
 
 // regexpOf compiles the pattern of a set-returning call.
-func regexpOf(args []types.Datum) (*regex, string, error) {
+func regexpOf(c *Ctx, args []types.Datum) (*regex, string, error) {
 	flags := ""
 	if len(args) > 2 {
 		flags = args[2].(string)
@@ -342,6 +358,9 @@ func regexpOf(args []types.Datum) (*regex, string, error) {
 		return nil, "", err
 	}
 	r, err := compileRegex(args[1].(string), f)
+	if err == nil {
+		r.c = c
+	}
 	return r, args[0].(string), err
 }
 
@@ -366,7 +385,7 @@ func init() {
 		if r.global {
 			nth = 0
 		}
-		return replaceMatches(r, a[0].Str(i), a[2].Str(i), 0, nth), nil
+		return replaceMatches(r, a[0].Str(i), a[2].Str(i), 0, nth)
 	}))
 	defs([]string{"regexp_replace(text,text,text,int4) text", "regexp_replace(text,text,text,int4,int4) text",
 		"regexp_replace(text,text,text,int4,int4,text) text"}, regexpReplaceFrom(5))
@@ -398,8 +417,8 @@ func init() {
 	def("substring(text,text,text) text", rowD(similarSubstring, true))
 
 	for _, sig := range []string{"regexp_matches(text,text) text[]", "regexp_matches(text,text,text) text[]"} {
-		defSet(sig, func(_ *Ctx, args []types.Datum, emit *vec.Builder) error {
-			r, s, err := regexpOf(args)
+		defSet(sig, func(c *Ctx, args []types.Datum, emit *vec.Builder) error {
+			r, s, err := regexpOf(c, args)
 			if err != nil {
 				return err
 			}
@@ -417,8 +436,8 @@ func init() {
 		}, nil)
 	}
 	for _, sig := range []string{"regexp_split_to_table(text,text) text", "regexp_split_to_table(text,text,text) text"} {
-		defSet(sig, func(_ *Ctx, args []types.Datum, emit *vec.Builder) error {
-			r, s, err := regexpOf(args)
+		defSet(sig, func(c *Ctx, args []types.Datum, emit *vec.Builder) error {
+			r, s, err := regexpOf(c, args)
 			if err != nil {
 				return err
 			}

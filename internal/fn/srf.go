@@ -3,6 +3,7 @@ package fn
 import (
 	"strings"
 
+	"streamsql/internal/mem"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
@@ -96,10 +97,17 @@ func subscripts(_ *Ctx, args []types.Datum, emit *vec.Builder) error {
 }
 
 // splitText is string_to_array and string_to_table: a NULL separator cuts between characters.
-func splitText(a []types.Datum) []types.Datum {
+func splitText(c *Ctx, a []types.Datum) []types.Datum {
 	s := a[0].(string)
 	if s == "" {
 		return nil
+	}
+	if len(s) >= mem.LargeBlock/64 {
+		n := len(s)
+		if sep, ok := a[1].(string); ok {
+			n = strings.Count(s, sep) + 1
+		}
+		c.Need(n * 56) // the piece, the datum, and what that points to
 	}
 	var parts []string
 	switch {
@@ -175,15 +183,15 @@ func init() {
 	})
 	f.Schema = "information_schema"
 	for _, args := range []string{"text,text", "text,text,text"} {
-		def("string_to_array("+args+") text[]", rowD(func(_ *Ctx, a []types.Datum) (types.Datum, error) {
+		def("string_to_array("+args+") text[]", rowD(func(c *Ctx, a []types.Datum) (types.Datum, error) {
 			if a[0] == nil {
 				return nil, nil
 			}
-			return textArray(splitText(a)), nil
+			return textArray(splitText(c, a)), nil
 		}, false), nonStrict)
-		defSet("string_to_table("+args+") text", func(_ *Ctx, a []types.Datum, emit *vec.Builder) error {
+		defSet("string_to_table("+args+") text", func(c *Ctx, a []types.Datum, emit *vec.Builder) error {
 			if a[0] != nil {
-				for _, d := range splitText(a) {
+				for _, d := range splitText(c, a) {
 					emit.Cols[0].AppendDatum(d)
 				}
 			}

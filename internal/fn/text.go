@@ -11,11 +11,6 @@ import (
 	"streamsql/internal/vec"
 )
 
-// maxText is where results end that a small call could make huge; PostgreSQL's limit is 1 GB.
-const maxText = 1<<28 - 1
-
-var errTooLong = pgerr.New(pgerr.ProgramLimitExceeded, "requested length too large")
-
 func ascii(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] >= utf8.RuneSelf {
@@ -56,6 +51,11 @@ func concatText(_ *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 	a, b := args[0], args[1]
 	for i := range n {
 		x, y := a.Bytes(i), b.Bytes(i)
+		if len(x)+len(y) > maxValue {
+			out.AppendNull()
+			out.Fail(i, errEnlarge)
+			continue
+		}
 		out.EndBytes(append(append(out.DataTail(len(x)+len(y)), x...), y...))
 	}
 }
@@ -198,10 +198,10 @@ func position(s, sub string) int32 {
 }
 
 // pad appends to s, or puts before it, characters of fill up to a length of n characters; longer text is cut.
-func pad(s string, n int32, fill string, before bool) (string, error) {
+func pad(c *Ctx, s string, n int32, fill string, before bool) (string, error) {
 	have := int(charLen(s))
 	want := max(int(n), 0)
-	if want*utf8.UTFMax > maxText {
+	if want*utf8.UTFMax > maxValue {
 		return "", errTooLong
 	}
 	if have >= want {
@@ -212,6 +212,7 @@ func pad(s string, n int32, fill string, before bool) (string, error) {
 	}
 	per := utf8.RuneCountInString(fill)
 	missing := want - have
+	c.Need(2 * (len(s) + (missing/per+1)*len(fill)))
 	p := strings.Repeat(fill, missing/per) + fill[:runeAt(fill, missing%per)]
 	if before {
 		return p + s, nil
@@ -260,7 +261,13 @@ func replaceText(_ *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 			continue
 		}
 		to := args[2].Str(i)
-		dst := out.DataTail(len(s) + len(to))
+		size := len(s) + strings.Count(s, from)*(len(to)-len(from))
+		if size > maxValue {
+			out.AppendNull()
+			out.Fail(i, errEnlarge)
+			continue
+		}
+		dst := out.DataTail(size)
 		for {
 			j := strings.Index(s, from)
 			if j < 0 {
@@ -288,13 +295,14 @@ func translate(s, from, to string) string {
 	}, s)
 }
 
-func repeatText(_ *Ctx, s string, n int32) (string, error) {
+func repeatText(c *Ctx, s string, n int32) (string, error) {
 	if n <= 0 || s == "" {
 		return "", nil
 	}
-	if int64(len(s))*int64(n) > maxText {
+	if int64(len(s))*int64(n) > maxValue {
 		return "", errTooLong
 	}
+	c.Need(2 * len(s) * int(n))
 	return strings.Repeat(s, int(n)), nil
 }
 
@@ -431,8 +439,8 @@ func init() {
 	def("position(bytea,bytea) int4", row2(func(b, sub []byte) int32 { return int32(bytes.Index(b, sub)) + 1 }))
 	for _, name := range []string{"lpad", "rpad"} {
 		before := name == "lpad"
-		def(name+"(text,int4,text) text", row3e(func(_ *Ctx, s string, n int32, fill string) (string, error) { return pad(s, n, fill, before) }))
-		def(name+"(text,int4) text", row2e(func(_ *Ctx, s string, n int32) (string, error) { return pad(s, n, " ", before) }))
+		def(name+"(text,int4,text) text", row3e(func(c *Ctx, s string, n int32, fill string) (string, error) { return pad(c, s, n, fill, before) }))
+		def(name+"(text,int4) text", row2e(func(c *Ctx, s string, n int32) (string, error) { return pad(c, s, n, " ", before) }))
 	}
 	defs([]string{"btrim(text,text) text", "btrim(text) text"}, trimKernel(true, true))
 	defs([]string{"ltrim(text,text) text", "ltrim(text) text"}, trimKernel(true, false))

@@ -239,10 +239,14 @@ func format(c *Ctx, ts []types.T, a []types.Datum) (types.Datum, error) {
 		}
 		fill := ""
 		if n := width - utf8.RuneCountInString(s); n > 0 {
-			if n > maxText {
+			if n > maxValue {
 				return nil, errTooLong
 			}
+			c.Need(3 * (n + len(s)))
 			fill = strings.Repeat(" ", n)
+		}
+		if err := c.enlarge(&out, len(s)+len(fill)); err != nil {
+			return nil, err
 		}
 		if left {
 			out.WriteString(s + fill)
@@ -254,32 +258,42 @@ func format(c *Ctx, ts []types.T, a []types.Datum) (types.Datum, error) {
 }
 
 func concat(c *Ctx, ts []types.T, a []types.Datum) (types.Datum, error) {
-	var b []byte
+	var b strings.Builder
 	for i, d := range a {
-		if d != nil {
-			b = append(b, formatDatum(c, ts[i], d)...)
+		if d == nil {
+			continue
 		}
+		x := formatDatum(c, ts[i], d)
+		if err := c.enlarge(&b, len(x)); err != nil {
+			return nil, err
+		}
+		b.WriteString(x)
 	}
-	return string(b), nil
+	return b.String(), nil
 }
 
 func concatWS(c *Ctx, ts []types.T, a []types.Datum) (types.Datum, error) {
 	if a[0] == nil {
 		return nil, nil
 	}
-	var b []byte
+	var b strings.Builder
 	some := false
 	for i, d := range a[1:] {
 		if d == nil {
 			continue
 		}
+		x, sep := formatDatum(c, ts[i+1], d), ""
 		if some {
-			b = append(b, a[0].(string)...)
+			sep = a[0].(string)
 		}
 		some = true
-		b = append(b, formatDatum(c, ts[i+1], d)...)
+		if err := c.enlarge(&b, len(x)+len(sep)); err != nil {
+			return nil, err
+		}
+		b.WriteString(sep)
+		b.WriteString(x)
 	}
-	return string(b), nil
+	return b.String(), nil
 }
 
 // parseIdent splits a qualified name into its parts, folded and unquoted.

@@ -5,8 +5,7 @@ package mem
 import (
 	"sync"
 	"sync/atomic"
-
-	"streamsql/internal/pgerr"
+	"time"
 )
 
 // Budget is the memory that an engine may use. Operators report what they hold; those that can write their state to disk
@@ -23,13 +22,18 @@ type Budget struct {
 	disk   atomic.Int64
 	peak   atomic.Int64 // of disk
 
+	heap *heap
+	// tight says that the process holds so much that state should go to disk whatever the accounts say; again asks for a new
+	// measurement at once: something has been given free.
+	tight, again atomic.Bool
+
 	mu      sync.Mutex
 	queries map[*Account]struct{}
 }
 
 // NewBudget makes a budget of limit bytes; 0 is without limit.
 func NewBudget(limit int64) *Budget {
-	return &Budget{limit: limit, queries: map[*Account]struct{}{}}
+	return &Budget{limit: limit, queries: map[*Account]struct{}{}, heap: newHeap(limit)}
 }
 
 // Forced makes a budget without limit under which operators write their state to disk as soon as they hold more than
@@ -75,12 +79,28 @@ func (b *Budget) Pressure() bool {
 	return b.limit > 0 && b.used.Load() > b.share()
 }
 
-// Query opens the account of a query or a job, named for messages. A nil budget has nil accounts, which count nothing.
-func (b *Budget) Query(name string) *Account {
+// Query opens the account of a query, named for messages. A nil budget has nil accounts, which count nothing.
+func (b *Budget) Query(name string) *Account { return b.open(name, false) }
+
+// Job opens the account of a query that goes on for itself: where memory runs out it is ended after those of clients.
+func (b *Budget) Job(name string) *Account { return b.open(name, true) }
+
+// Shared gives an account for what belongs to no query, which only asks for room.
+func (b *Budget) Shared() *Account {
 	if b == nil {
 		return nil
 	}
-	a := &Account{budget: b, name: name}
+	a := &Account{budget: b, shared: true, name: "statement"}
+	a.root = a
+	return a
+}
+
+func (b *Budget) open(name string, job bool) *Account {
+	if b == nil {
+		return nil
+	}
+	a := &Account{budget: b, name: name, job: job, born: time.Now()}
+	a.root = a
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.queries[a] = struct{}{}
@@ -92,6 +112,7 @@ func (b *Budget) Query(name string) *Account {
 type Account struct {
 	budget *Budget
 	parent *Account
+	root   *Account // of the query
 	name   string
 	own    int64
 	total  atomic.Int64 // with the accounts below
@@ -99,6 +120,15 @@ type Account struct {
 	most   atomic.Int64
 	// mostDisk is the largest value of disk.
 	mostDisk atomic.Int64
+
+	// Of a query.
+	job, shared bool
+	born        time.Time
+	lent        atomic.Int64 // by its allocator
+	refused     atomic.Int64 // it is to end: what the process held when that was decided
+	chosen      time.Time    // when, under Budget.mu
+	in          atomic.Pointer[string]
+	stopped     atomic.Pointer[error]
 }
 
 // Operator opens an account below a, for an operator.
@@ -106,7 +136,7 @@ func (a *Account) Operator(name string) *Account {
 	if a == nil {
 		return nil
 	}
-	return &Account{budget: a.budget, parent: a, name: name}
+	return &Account{budget: a.budget, parent: a, root: a.root, name: name}
 }
 
 // Forced reports whether the budget is one of Forced.
@@ -206,6 +236,9 @@ func (a *Account) Over() bool {
 		return false
 	}
 	used := b.used.Load()
+	if b.tight.Load() && a.own >= b.share()/16 && 2*a.own*b.leaves.Load() >= used {
+		return true
+	}
 	return used > b.share() && a.own >= b.share()/128 && 2*a.own*b.leaves.Load() >= used
 }
 
@@ -227,15 +260,15 @@ func (a *Account) Check() error {
 	if a == nil || a.budget.limit <= 0 || a.budget.forced {
 		return nil
 	}
+	if err := a.Exhausted(); err != nil {
+		return err
+	}
 	b := a.budget
 	used := b.used.Load()
 	if used <= b.hard() {
 		return nil
 	}
-	q := a
-	for q.parent != nil {
-		q = q.parent
-	}
+	q := a.root
 	if used <= b.limit/100*85 {
 		b.mu.Lock()
 		n := int64(0)
@@ -249,14 +282,8 @@ func (a *Account) Check() error {
 			return nil
 		}
 	}
-	what := "The query"
-	if a != q {
-		what = a.name + " of the query"
-	}
-	return pgerr.New(pgerr.OutOfMemory, "out of memory").
-		WithDetail("%s holds %s that cannot be moved to disk, the query %s, all queries %s; the limit is %s.",
-			what, Format(a.total.Load()), Format(q.total.Load()), Format(used), Format(b.limit)).
-		WithHint("Give the server more with --memory, or let the query keep less: fewer rows, an equality in the join condition, a window.")
+	return outOfMemory("%s holds %s that cannot be moved to disk, the query %s, all queries %s; the limit is %s.",
+		a.who(), Format(a.total.Load()), Format(q.total.Load()), Format(used), Format(b.limit))
 }
 
 // Close gives everything back. Accounts below must have been closed.
@@ -269,5 +296,8 @@ func (a *Account) Close() {
 		a.budget.mu.Lock()
 		delete(a.budget.queries, a)
 		a.budget.mu.Unlock()
+		if a.refused.Load() != 0 || a.most.Load() > a.budget.limit/16 {
+			a.budget.again.Store(true) // whoever comes next is not to pay for it
+		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/apache/arrow/go/v17/arrow/array"
 	"github.com/apache/arrow/go/v17/arrow/memory"
 
+	"streamsql/internal/mem"
+	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 )
 
@@ -271,10 +273,22 @@ func (v *Vec) growData(n int) {
 	need := len(v.Data) + n
 	if need > len(v.rawD) {
 		used := len(v.Data)
-		v.rawD = v.realloc(v.rawD, roundUp(max(need, 2*len(v.rawD), 256)))
+		size := max(need, 2*len(v.rawD), 256)
+		if size > largeData {
+			size = max(need, min(size, need+largeData)) // what doubles at that size would not find room
+			if need > math.MaxInt32-64 {
+				panic(&mem.Refusal{Err: pgerr.New(pgerr.ProgramLimitExceeded, "out of memory").
+					WithDetail("Cannot enlarge string buffer containing %d bytes by %d more bytes.", used, n).
+					WithHint("The values of the rows that are computed together are beyond 2 GB.")})
+			}
+		}
+		v.rawD = v.realloc(v.rawD, roundUp(size))
 		v.Data = v.rawD[:used]
 	}
 }
+
+// largeData is from what size on the bytes of a column grow by as much instead of doubling.
+const largeData = 64 << 20
 
 // AppendStr appends a value to a KindString or KindBytes column. A column holds less than 2 GiB.
 func (v *Vec) AppendStr(s string) {

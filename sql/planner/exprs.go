@@ -1,8 +1,10 @@
 package planner
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strings"
+	"unsafe"
 
 	"streamsql/internal/fn"
 	"streamsql/internal/types"
@@ -293,6 +295,18 @@ func exprKey(e Expr) string {
 	return b.String()
 }
 
+// ConstKey gives a text that is equal for equal values of one type. That of a long value is its digest: keys are made, kept and
+// compared often.
+func ConstKey(d types.Datum) string {
+	const long = 1024
+	s, ok := d.(string)
+	if !ok || len(s) <= long {
+		return fmt.Sprint(d)
+	}
+	sum := sha256.Sum256(unsafe.Slice(unsafe.StringData(s), len(s)))
+	return fmt.Sprintf("%d bytes: %x", len(s), sum)
+}
+
 func writeKey(b *strings.Builder, e Expr) {
 	if e == nil {
 		b.WriteString("~")
@@ -313,7 +327,7 @@ func writeKey(b *strings.Builder, e Expr) {
 	case *Column:
 		fmt.Fprintf(b, "#%d", e.Index)
 	case *Const:
-		fmt.Fprintf(b, "%T%q:%d/%d", e.Val, fmt.Sprint(e.Val), e.Typ.OID, e.Typ.Mod)
+		fmt.Fprintf(b, "%T%q:%d/%d", e.Val, ConstKey(e.Val), e.Typ.OID, e.Typ.Mod)
 	case *Param:
 		fmt.Fprintf(b, "$%d", e.N)
 	case *Call:
