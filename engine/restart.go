@@ -8,6 +8,7 @@ import (
 
 	"streamsql/catalog"
 	"streamsql/exec"
+	"streamsql/internal/crash"
 	"streamsql/internal/pgerr"
 	"streamsql/sql/parser"
 	"streamsql/sql/planner"
@@ -48,6 +49,7 @@ func (e *Engine) restart(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	crash.At(crash.RecoveryBegun)
 	e.resuming.Store(int32(len(jobs)))
 	e.awaitReaders(jobs)
 	for _, rel := range e.cat.Relations() {
@@ -75,6 +77,7 @@ func (e *Engine) restart(ctx context.Context) error {
 				continue
 			}
 			err := e.restartJob(ctx, j)
+			crash.At(crash.RecoveredJob)
 			e.resuming.Add(-1)
 			e.awaitReaders(jobs[i+1:])
 			e.coord.poke()

@@ -19,6 +19,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"streamsql/internal/crash"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/vary"
 )
@@ -313,6 +314,8 @@ func (s *Store) openDB(o *StoreOptions) error {
 	l := pebble.MakeLoggingEventListener(opts.Logger)
 	l.BackgroundError = func(err error) { s.log.Warn("store", "error", err) }
 	l.DiskSlow = func(info pebble.DiskSlowInfo) { s.log.Warn("store", "slow", info.String()) }
+	l.FlushBegin, l.FlushEnd = passing(crash.FlushBegun, l.FlushBegin), passing(crash.FlushDone, l.FlushEnd)
+	l.CompactionBegin, l.CompactionEnd = passing(crash.CompactionBegun, l.CompactionBegin), passing(crash.CompactionDone, l.CompactionEnd)
 	opts.EventListener = &l
 
 	type opened struct {
@@ -335,6 +338,14 @@ func (s *Store) openDB(o *StoreOptions) error {
 	}
 	s.guard.opening.Store(false)
 	return s.guard.failure()
+}
+
+// passing makes what happens a point of the tests of crashes.
+func passing[T any](point string, tell func(T)) func(T) {
+	return func(info T) {
+		crash.At(point)
+		tell(info)
+	}
 }
 
 // storeLogger hands the messages of the database on.

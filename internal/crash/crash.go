@@ -17,6 +17,7 @@ import (
 var Points = []string{
 	SinkBeforePrepare, SinkAfterFileSync, SinkAfterPrepare, SinkBeforeCommit, SinkMidCommit, SinkAfterCommit,
 	DefineBefore, DefineFilled, DefineAfter, DropBefore, DropAfter, EpochCut, EpochDurable, CheckpointWritten,
+	FlushBegun, FlushDone, CompactionBegun, CompactionDone, RecoveryBegun, RecoveredJob,
 }
 
 // The points of sinks: of Prepare of a file sink, and of its Commit; between them the position is recorded.
@@ -44,6 +45,21 @@ const (
 	EpochDurable = "epoch-durable" // it is on the disk, and nobody has been told
 	// CheckpointWritten is passed when the state of a job is on the disk, and nothing names it yet.
 	CheckpointWritten = "checkpoint-written"
+)
+
+// The points of the store's background work: a flush of its memory to a table, and a merge of tables. The first is passed before
+// anything is written, the second when the new tables are in the manifest and the old ones are about to go.
+const (
+	FlushBegun      = "flush-begun"
+	FlushDone       = "flush-done"
+	CompactionBegun = "compaction-begun"
+	CompactionDone  = "compaction-done"
+)
+
+// The points of a start over a data directory.
+const (
+	RecoveryBegun = "recovery-begun" // the store has been read, and what no epoch names is removed; no job is back
+	RecoveredJob  = "recovered-job"  // a job is back, others may not be
 )
 
 var (

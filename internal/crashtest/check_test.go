@@ -1,11 +1,13 @@
 package crashtest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -116,6 +118,7 @@ func (w *world) started(s *server) error {
 		last := k.number(fmt.Sprintf("SELECT coalesce(max(seq), 0) FROM ledger WHERE client = %d", x.n))
 		moves := k.number(fmt.Sprintf("SELECT count(*) FROM transfers WHERE client = %d", x.n))
 		name := k.one(fmt.Sprintf("SELECT name FROM dims WHERE k = %d", x.n))
+		upserts := k.number(fmt.Sprintf("SELECT coalesce(sum(n), 0)::bigint FROM counters WHERE client = %d", x.n))
 		if k.err != nil {
 			return k.err
 		}
@@ -128,8 +131,13 @@ func (w *world) started(s *server) error {
 		if name != x.name && (x.other == "" || name != x.other) {
 			w.violation("writer %d has set the name %q (perhaps %q), which is %q", x.n, x.name, x.other, name)
 		}
-		x.acked, x.maybe, x.transfers, x.name, x.other = n, 0, moves, name, ""
+		if upserts != x.upserts && upserts != x.upserts+1 {
+			w.violation("writer %d has counted to %d in %d acknowledged steps", x.n, upserts, x.upserts)
+		}
+		x.acked, x.maybe, x.transfers, x.name, x.other, x.upserts = n, 0, moves, name, "", upserts
 	}
+	w.alter.check(k)
+	w.pause.check(k)
 	for _, r := range w.refused {
 		w.violation("%s", r)
 	}
@@ -184,9 +192,49 @@ func (w *world) consistent(k *checker) {
 		coalesce((SELECT sum(amount) FROM transfers WHERE source = a.id), 0) FROM accounts AS a`)
 	k.equal("top", "SELECT * FROM top", "SELECT * FROM (SELECT k, n FROM by_key ORDER BY n DESC, k LIMIT 3) AS x")
 	k.equal("sunk_keys", "SELECT * FROM sunk_keys", "SELECT k, count(*) FROM sunk GROUP BY k")
+	k.equal("tags", "SELECT n, tags, s FROM tags", "SELECT count(*), count(DISTINCT tag), sum(n) FROM counters")
+	k.equal("shapes", "SELECT n, a, last FROM shapes", "SELECT count(*), count(a), max(id) FROM shape")
+	if bad := k.rows("SELECT client, n, tag FROM counters WHERE tag <> client || '-' || n"); len(bad) > 0 {
+		w.violation("counters that were set in part, or against a constraint: %q", bad)
+	}
 	if twice := k.rows("SELECT id, count(*) FROM sunk GROUP BY id HAVING count(*) > 1 LIMIT 5"); len(twice) > 0 {
 		w.violation("rows that a table has twice: %q", twice)
 	}
+}
+
+// check checks the rows and columns of shape.
+func (a *alterer) check(k *checker) {
+	wide := k.number("SELECT count(*) FROM information_schema.columns WHERE table_name = 'shape' AND column_name = 'b'") == 1
+	rows := k.one("SELECT count(*) || '/' || coalesce(max(id), 0) FROM shape")
+	if k.err != nil {
+		return
+	}
+	if wide != a.wide && !a.maybeAltered {
+		k.w.violation("column b of shape is there: %v, acknowledged: %v", wide, a.wide)
+	}
+	if wide {
+		if bad := k.rows("SELECT id, b FROM shape WHERE b IS DISTINCT FROM 7 LIMIT 5"); len(bad) > 0 {
+			k.w.violation("rows of shape without the default of the new column: %q", bad)
+		}
+	}
+	a.wide, a.maybeAltered = wide, false
+	switch rows {
+	case fmt.Sprintf("%d/%[1]d", a.rows):
+	case fmt.Sprintf("%d/%[1]d", a.rows+a.maybe):
+		a.rows += a.maybe
+	default:
+		k.w.violation("shape has %s rows and greatest id, of %d acknowledged and perhaps %d", rows, a.rows, a.maybe)
+	}
+	a.maybe = 0
+}
+
+// check checks that a view that was paused still is, and one that was not is not.
+func (p *pauser) check(k *checker) {
+	paused := k.one("SELECT state FROM sys.jobs WHERE relation = 'pausable'") == "paused"
+	if k.err == nil && paused != p.paused && !p.maybe {
+		k.w.violation("view pausable is paused: %v, acknowledged: %v", paused, p.paused)
+	}
+	p.paused, p.maybe = paused, false
 }
 
 // check checks the definitions, and takes note of those whose statement was under way.
@@ -284,6 +332,28 @@ func (w *world) settled(s *server) error {
 			k.number("SELECT coalesce(sum(n), 0)::bigint FROM named") >= events && k.number("SELECT coalesce(sum(n), 0)::bigint FROM who") >= min(events, clicks)
 	})
 	w.consistent(k)
+	if w.pause.paused && k.err == nil {
+		if _, err := c.Exec(ctx, w.pause.sql()); err != nil {
+			k.fail("RESUME", err)
+		}
+		w.pause.paused = false
+	}
+	wait("all events in the view that was paused", func() bool { return k.number("SELECT coalesce(sum(n), 0)::bigint FROM pausable") >= events })
+	k.equal("pausable", "SELECT k, n FROM pausable", "SELECT k, n FROM by_key")
+	fresh, err := w.recompute()
+	if err != nil {
+		return err
+	}
+	for i, v := range recomputed {
+		var got []string
+		wait(v.name+" to be its query over all events", func() bool {
+			got = k.rows("SELECT x::text FROM " + v.name + " AS x ORDER BY 1")
+			return slices.Equal(got, fresh[i])
+		})
+		if k.err == nil && !slices.Equal(got, fresh[i]) {
+			w.violation("%s is %q instead of %q", v.name, got[:min(len(got), 60)], fresh[i][:min(len(fresh[i]), 60)])
+		}
+	}
 	for key := range keys {
 		n, sum, last := 0, 0, 0
 		for id := key; id < events; id += keys {
@@ -402,25 +472,60 @@ func (w *world) exactly(name string, got idSet, want int) {
 }
 
 // parquetRows reads the windows of a sink's files with an engine of the test's own, in the order in which the files came.
-func (w *world) parquetRows(name string) ([]string, error) {
+func (w *world) parquetRows(name string) (rows []string, err error) {
 	pattern := filepath.Join(w.sink(name), "part-*.parquet")
 	if paths, _ := filepath.Glob(pattern); len(paths) == 0 {
 		return nil, nil
 	}
-	e, err := engine.Open(engine.Options{})
+	err = freshly(func(s *engine.Session) error {
+		rows, err = query(s, "CREATE SOURCE f (window_start timestamp, n bigint) WITH (connector = 'file', path = '"+pattern+"', format = 'parquet'); SELECT window_start::text || '|' || n FROM f")
+		return err
+	})
+	return rows, err
+}
+
+// recompute gives the rows of the recomputed views, by an engine of the test's own out of the complete lines of the events.
+func (w *world) recompute() (out [][]string, err error) {
+	b, err := os.ReadFile(w.events.path)
 	if err != nil {
 		return nil, err
+	}
+	whole := filepath.Join(w.dir, "whole.ndjson")
+	if err := os.WriteFile(whole, b[:bytes.LastIndexByte(b, '\n')+1], 0o666); err != nil {
+		return nil, err
+	}
+	err = freshly(func(s *engine.Session) error {
+		if _, err := query(s, eventsSource(whole, "")+`; CREATE TABLE dims (k int); INSERT INTO dims SELECT generate_series(0, `+fmt.Sprint(keys-1)+`)`); err != nil {
+			return err
+		}
+		for _, v := range recomputed {
+			rows, err := query(s, "SELECT x::text FROM ("+v.query+") AS x ORDER BY 1")
+			if err != nil {
+				return fmt.Errorf("%s: %w", v.name, err)
+			}
+			if len(rows) == 0 {
+				return fmt.Errorf("%s is empty", v.name)
+			}
+			out = append(out, rows)
+		}
+		return nil
+	})
+	return out, err
+}
+
+// freshly does something with an engine of the test's own.
+func freshly(do func(*engine.Session) error) error {
+	e, err := engine.Open(engine.Options{})
+	if err != nil {
+		return err
 	}
 	defer e.Close()
 	s, err := e.NewSession(engine.SessionOptions{})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer s.Close()
-	if _, err := query(s, "CREATE SOURCE f (window_start timestamp, n bigint) WITH (connector = 'file', path = '"+pattern+"', format = 'parquet')"); err != nil {
-		return nil, err
-	}
-	return query(s, "SELECT window_start::text || '|' || n FROM f")
+	return do(s)
 }
 
 func query(s *engine.Session, sql string) (out []string, err error) {

@@ -39,6 +39,8 @@ func (w *world) work(ctx context.Context, s *server) {
 		})
 	}
 	run(func(rng *rand.Rand) { w.ddl.work(ctx, s, rng) })
+	run(func(rng *rand.Rand) { w.alter.work(ctx, s, rng) })
+	run(func(rng *rand.Rand) { w.pause.work(ctx, s, rng) })
 	for _, f := range w.followers {
 		run(func(*rand.Rand) { w.follow(ctx, s, f) })
 	}
@@ -91,13 +93,16 @@ func (c *writer) open(ctx context.Context, s *server) (session, error) {
 		func() { x.Close(context.Background()) }}, nil
 }
 
-// refused reports whether the server said that a statement had no effect.
-func refused(err error) bool {
+// refused reports whether the server said that a statement had no effect because of another one.
+func refused(err error) bool { return saidBy(err, "40001", "could not serialize") }
+
+// saidBy reports whether err is an error of the server with a code, whose message has a part where the driver does not tell the code.
+func saidBy(err error, code, part string) bool {
 	var e *pgconn.PgError
 	if errors.As(err, &e) {
-		return e.Code == "40001"
+		return e.Code == code
 	}
-	return strings.Contains(err.Error(), "could not serialize")
+	return err != nil && strings.Contains(err.Error(), part)
 }
 
 // work writes until the server is gone. Statements are sent without the context of the cycle: a client that goes away is another test.
@@ -109,7 +114,7 @@ func (c *writer) work(ctx context.Context, s *server, rng *rand.Rand) {
 	}
 	defer x.close()
 	for ctx.Err() == nil {
-		switch rng.IntN(4) {
+		switch rng.IntN(6) {
 		case 0, 1:
 			n := 1 + rng.IntN(5)
 			var rows []string
@@ -137,6 +142,18 @@ func (c *writer) work(ctx context.Context, s *server, rng *rand.Rand) {
 			c.other = fmt.Sprintf("%d-%d", c.n, rng.Uint32())
 			if err = x.exec(bg, fmt.Sprintf("UPDATE dims SET name = '%s' WHERE k = %d", c.other, c.n)); err == nil {
 				c.name, c.other = c.other, ""
+			}
+		case 4:
+			err = x.exec(bg, fmt.Sprintf("INSERT INTO counters VALUES (%d, 1, '%d-1') ON CONFLICT (client) DO UPDATE SET n = counters.n + 1, tag = '%d-' || counters.n + 1", c.n, c.n, c.n))
+			if err == nil {
+				c.upserts++
+			} else if refused(err) {
+				continue
+			}
+		case 5: // a tag that is there: no row may come of it
+			err = x.exec(bg, fmt.Sprintf("INSERT INTO counters SELECT %d, 0, tag FROM counters WHERE client = %d", 1000+c.n, c.n))
+			if saidBy(err, "23505", "duplicate key") || refused(err) {
+				continue
 			}
 		}
 		if err != nil {
@@ -209,4 +226,74 @@ func (d *definitions) pick(rng *rand.Rand) (string, *definition) {
 		}
 	}
 	return "", nil
+}
+
+// alterer adds a column to table shape and drops it, and inserts numbered rows.
+type alterer struct {
+	rows, maybe  int
+	wide         bool // there is a column b
+	maybeAltered bool
+	times        int // that it was altered
+}
+
+func (a *alterer) work(ctx context.Context, s *server, rng *rand.Rand) {
+	bg := context.Background()
+	c, err := s.connect(bg)
+	if err != nil {
+		return
+	}
+	defer c.Close(bg)
+	for ctx.Err() == nil {
+		if rng.IntN(4) == 0 {
+			sql := "ALTER TABLE shape ADD COLUMN b int NOT NULL DEFAULT 7"
+			if a.wide {
+				sql = "ALTER TABLE shape DROP COLUMN b"
+			}
+			a.maybeAltered = true
+			if _, err := c.Exec(bg, sql); err != nil {
+				return
+			}
+			a.wide, a.maybeAltered = !a.wide, false
+			a.times++
+		} else {
+			n := 1 + rng.IntN(3)
+			a.maybe = n
+			if _, err := c.Exec(bg, fmt.Sprintf("INSERT INTO shape (id, a) SELECT n, CASE WHEN n %% 2 = 0 THEN 'even' END FROM generate_series(%d, %d) AS n", a.rows+1, a.rows+n)); err != nil {
+				return
+			}
+			a.rows, a.maybe = a.rows+n, 0
+		}
+		pause(ctx, time.Duration(rng.IntN(30))*time.Millisecond)
+	}
+}
+
+// pauser pauses view pausable and lets it go on.
+type pauser struct {
+	paused, maybe bool
+	times         int // that it was paused or went on
+}
+
+func (p *pauser) work(ctx context.Context, s *server, rng *rand.Rand) {
+	bg := context.Background()
+	c, err := s.connect(bg)
+	if err != nil {
+		return
+	}
+	defer c.Close(bg)
+	for ctx.Err() == nil {
+		p.maybe = true
+		if _, err := c.Exec(bg, p.sql()); err != nil {
+			return
+		}
+		p.paused, p.maybe = !p.paused, false
+		p.times++
+		pause(ctx, time.Duration(rng.IntN(200))*time.Millisecond)
+	}
+}
+
+func (p *pauser) sql() string {
+	if p.paused {
+		return "RESUME pausable"
+	}
+	return "PAUSE pausable"
 }

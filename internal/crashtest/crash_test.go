@@ -62,15 +62,15 @@ func TestKill(t *testing.T) {
 	for _, v := range w.violations {
 		t.Error(v)
 	}
-	rows := 0
+	rows, upserts := 0, 0
 	for _, x := range w.ws {
-		rows += x.acked
+		rows, upserts = rows+x.acked, upserts+x.upserts
 	}
 	resumed, told := 0, 0
 	for _, f := range w.followers {
 		resumed, told = resumed+f.resumed, told+f.told
 	}
-	t.Logf("%d subscriptions resumed, %d progress rows", resumed, told)
+	t.Logf("%d upserts, %d changes of a table's columns, %d pauses and resumptions, %d subscriptions resumed, %d progress rows", upserts, w.alter.times, w.pause.times, resumed, told)
 	t.Logf("%d cycles (%d killed, %d at named points, %d stopped in order), %d violations, seed %d; %d rows acknowledged, %d events, slowest start %s",
 		w.cycles, w.kills, w.points, w.stops, len(w.violations), *seed, rows, w.events.total(), w.slowest.Round(time.Millisecond))
 }

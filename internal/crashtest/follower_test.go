@@ -34,7 +34,7 @@ type followed struct {
 // followed queries are of every kind of relation, and one of a state of its own.
 var followedQueries = []string{
 	"SELECT * FROM ledger", "SELECT * FROM accounts", "SELECT * FROM by_client", "SELECT * FROM moved", "SELECT * FROM windows", "SELECT * FROM named",
-	"SELECT * FROM top", "SELECT d.name, count(*) AS n, sum(b.s) AS s FROM by_key AS b JOIN dims AS d ON d.k = b.k GROUP BY d.name",
+	"SELECT * FROM top", "SELECT * FROM tags", "SELECT * FROM sessions", "SELECT * FROM steps", "SELECT d.name, count(*) AS n, sum(b.s) AS s FROM by_key AS b JOIN dims AS d ON d.k = b.k GROUP BY d.name",
 }
 
 // token text has the microseconds that a time of the server has.

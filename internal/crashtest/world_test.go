@@ -82,6 +82,7 @@ type writer struct {
 	maybe       int // rows of the statement whose end is not known
 	name, other string
 	transfers   int
+	upserts     int // of its row of counters
 }
 
 // world is what the test knows of the data directory.
@@ -93,6 +94,8 @@ type world struct {
 	clicks *feed // csv, joined with events
 	ws     []*writer
 	ddl    definitions
+	alter  alterer
+	pause  pauser
 	files  map[string]int64 // of file sinks, with their sizes
 	fresh  string           // the directory of the sink of this cycle
 
@@ -133,16 +136,23 @@ func (w *world) violation(format string, args ...any) {
 func (w *world) data() string            { return filepath.Join(w.dir, "data") }
 func (w *world) sink(name string) string { return filepath.Join(w.dir, name) }
 
+// eventsSource gives the statement that makes a source of the events.
+func eventsSource(path, options string) string {
+	return "CREATE SOURCE events (id bigint, ts timestamp, k int, v bigint, WATERMARK FOR ts AS ts) WITH (connector = 'file', path = '" + path + "', format = 'ndjson'" + options + ")"
+}
+
 // schema gives the statements that make what is under test.
 func (w *world) schema() []string {
 	stmts := []string{
-		`CREATE SOURCE events (id bigint, ts timestamp, k int, v bigint, WATERMARK FOR ts AS ts) WITH (connector = 'file', path = '` + w.events.path + `', format = 'ndjson', follow = 'true')`,
+		eventsSource(w.events.path, ", follow = 'true'"),
 		`CREATE SOURCE clicks (event bigint, who text) WITH (connector = 'file', path = '` + w.clicks.path + `', format = 'csv', follow = 'true')`,
 		`CREATE TABLE ledger (id bigint PRIMARY KEY, client int NOT NULL, seq int NOT NULL, amount bigint NOT NULL) APPEND ONLY`,
 		`CREATE TABLE accounts (id int PRIMARY KEY, balance bigint NOT NULL)`,
 		`CREATE TABLE transfers (client int, n int, source int, target int, amount bigint)`,
 		`CREATE TABLE dims (k int PRIMARY KEY, name text NOT NULL)`,
 		`CREATE TABLE sunk (id bigint, k int)`,
+		`CREATE TABLE counters (client int PRIMARY KEY, n bigint NOT NULL, tag text NOT NULL UNIQUE)`,
+		`CREATE TABLE shape (id bigint PRIMARY KEY, a text)`,
 		`INSERT INTO accounts SELECT n, ` + fmt.Sprint(openBalance) + ` FROM generate_series(0, ` + fmt.Sprint(accounts-1) + `) AS n`,
 		`INSERT INTO dims SELECT n, 'first' FROM generate_series(0, ` + fmt.Sprint(keys-1) + `) AS n`,
 
@@ -155,12 +165,26 @@ func (w *world) schema() []string {
 		`CREATE MATERIALIZED VIEW windows AS SELECT window_start, count(*) AS n, sum(v) AS s FROM TUMBLE(events, ts, INTERVAL '10 seconds') GROUP BY window_start, window_end`,
 		`CREATE MATERIALIZED VIEW named AS SELECT e.k, d.name, count(*) AS n FROM events AS e JOIN dims AS d ON d.k = e.k GROUP BY e.k, d.name`,
 		`CREATE MATERIALIZED VIEW who AS SELECT c.who, count(*) AS n, sum(e.v) AS s FROM clicks AS c JOIN events AS e ON e.id = c.event GROUP BY c.who`,
+		`CREATE MATERIALIZED VIEW tags AS SELECT count(*) AS n, count(DISTINCT tag) AS tags, sum(n) AS s FROM counters`,
+		`CREATE MATERIALIZED VIEW shapes AS SELECT count(*) AS n, count(a) AS a, max(id) AS last FROM shape`,
+		`CREATE MATERIALIZED VIEW pausable AS SELECT k, count(*) AS n FROM events GROUP BY k`,
 		`CREATE MATERIALIZED VIEW top AS SELECT k, n FROM by_key ORDER BY n DESC, k LIMIT 3`,
+	}
+	for _, v := range recomputed {
+		stmts = append(stmts, "CREATE MATERIALIZED VIEW "+v.name+" AS "+v.query)
 	}
 	for _, s := range w.sinks() {
 		stmts = append(stmts, s.sql)
 	}
 	return append(stmts, `CREATE MATERIALIZED VIEW sunk_keys AS SELECT k, count(*) AS n FROM sunk GROUP BY k`)
+}
+
+// recomputed are views of which it is checked that they are their query over all events.
+var recomputed = []struct{ name, query string }{
+	{"sessions", `SELECT k, window_start, window_end, count(*) AS n FROM SESSION((SELECT * FROM events WHERE id % 100 < 60) PARTITION BY k, ts, INTERVAL '2 seconds') GROUP BY k, window_start, window_end`},
+	{"nearest", `SELECT e.id % 3 AS r, count(*) AS n, sum(p.id) AS s FROM events AS e ASOF JOIN (SELECT id, ts, k FROM events WHERE id % 3 = 0) AS p ON e.k = p.k AND e.ts >= p.ts GROUP BY e.id % 3`},
+	{"steps", `SELECT k, count(d) AS n, sum(d) AS s, max(r) AS last FROM (SELECT k, v - lag(v) OVER w AS d, row_number() OVER w AS r FROM events WINDOW w AS (PARTITION BY k ORDER BY ts)) AS x GROUP BY k`},
+	{"kinds", `SELECT count(DISTINCT v % 97) AS d, (SELECT max(id) FROM events) AS last FROM events WHERE k IN (SELECT k FROM dims)`},
 }
 
 // sinkUnderTest is a sink whose rows are numbered.
