@@ -125,7 +125,7 @@ func (j *job) snapshot(epoch uint64) error {
 		return err
 	}
 	c := &jobSnapshot{epoch: epoch}
-	c.head = (&checkpoint{plan: j.plan, epoch: epoch, reads: scannedOIDs(j.graph), feeds: j.positions(), ended: j.ended}).encode()
+	c.head = (&checkpoint{plan: j.plan, epoch: epoch, reads: j.reads, feeds: j.positions(), ended: j.ended}).encode()
 	switch {
 	case !j.e.kept.blobs && w.Small(inlineState):
 		c.inline = w.Bytes()

@@ -335,10 +335,8 @@ func (c *coordinator) addJob(j *job) {
 			}
 		}
 		for _, k := range by[oid] {
-			if k.graph != nil {
-				for _, in := range scannedOIDs(k.graph) {
-					add(in)
-				}
+			for _, in := range k.reads {
+				add(in)
 			}
 			c.jobs = append(c.jobs, k)
 		}

@@ -394,7 +394,7 @@ func (c *CopyIn) flush() error {
 	}
 	c.batches = append(c.batches, full)
 	c.held += full.Bytes()
-	return c.s.e.statements.AskTable(c.rel.Name, c.held)
+	return c.s.e.statements.AskTable(roomFor(c.rel), c.held)
 }
 
 var binarySignature = []byte("PGCOPY\n\377\r\n\000")

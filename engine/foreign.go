@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 
 	"streamsql/catalog"
 	"streamsql/internal/pgerr"
@@ -324,7 +325,7 @@ func (s *Session) applyChanges(ctx context.Context, tt *txTable, changes []*vec.
 		releaseAll(changes)
 		return err
 	}
-	if err := s.e.statements.AskTable(tt.rel.Name, tt.growth(changes)); err != nil {
+	if err := s.e.statements.AskTable(roomFor(tt.rel), tt.growth(changes)); err != nil {
 		releaseAll(changes)
 		return err
 	}
@@ -344,6 +345,12 @@ func (s *Session) applyChanges(ctx context.Context, tt *txTable, changes []*vec.
 		return err
 	}
 	return nil
+}
+
+// roomFor names a relation that takes rows, for messages that begin with it.
+func roomFor(rel *catalog.Relation) string {
+	kind := rel.Kind.String()
+	return strings.ToUpper(kind[:1]) + kind[1:] + ` "` + rel.Name + `"`
 }
 
 // growth tells roughly how much memory the table takes for changes. What only deletes is free: it is the way out where memory is full.

@@ -64,6 +64,7 @@ func (h *history) record(ec epochChanges, relations map[uint32]*relation) {
 	h.bytes += size
 	for h.bytes > h.limit && len(h.segments) > 0 {
 		old := h.segments[0]
+		h.segments[0] = nil
 		h.segments = h.segments[1:]
 		h.bytes -= old.bytes
 		h.horizon = old.epochs[len(old.epochs)-1].now + 1
@@ -79,6 +80,22 @@ func (s *segment) release() {
 		s.epochs[i].release()
 	}
 	s.epochs = nil
+}
+
+// forget drops what it remembers of a relation that has been dropped: its rows may be all that memory holds.
+func (h *history) forget(oid uint32) {
+	for _, s := range h.segments {
+		delete(s.start, oid)
+		for _, ec := range s.epochs {
+			for _, b := range ec.deltas[oid] {
+				n := b.Bytes() + copiedNodes
+				s.bytes -= n
+				h.bytes -= n
+				b.Release()
+			}
+			delete(ec.deltas, oid)
+		}
+	}
 }
 
 func (h *history) close() {

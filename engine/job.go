@@ -10,6 +10,7 @@ import (
 	"streamsql/catalog"
 	"streamsql/exec"
 	"streamsql/internal/fn"
+	"streamsql/internal/pgerr"
 	"streamsql/internal/vec"
 	"streamsql/sql/planner"
 )
@@ -18,7 +19,8 @@ import (
 type job struct {
 	e      *Engine
 	rel    *relation
-	graph  *exec.Graph
+	graph  *exec.Graph // nil when it has failed
+	reads  []uint32    // the relations that the graph scans
 	feeds  []*feed
 	sub    *subscription // while the view is being filled
 	out    *exec.Collector
@@ -84,7 +86,8 @@ func (e *Engine) newJob(ctx context.Context, rel *relation, root planner.Node, f
 		j.close()
 		return nil, err
 	}
-	j.sub = e.subscribe(scannedOIDs(j.graph), false)
+	j.reads = scannedOIDs(j.graph)
+	j.sub = e.subscribe(j.reads, false)
 	if j.feeds, err = e.newFeeds(ctx, j.graph, j.sub.snaps, viewer, fc.Env, true, e.alloc, j.put, at); err != nil {
 		j.close()
 		return nil, err
@@ -325,8 +328,33 @@ func (j *job) takeOutput() []*vec.Batch {
 // fail stops the job; the view keeps its last content and sys.jobs shows why.
 func (j *job) fail(err error) {
 	j.failed, j.failedAt = err, j.e.epoch
-	j.e.log.Error(j.rel.rel.Kind.String()+" stopped", "name", j.rel.rel.Name, "error", err)
+	j.e.log.Error(j.rel.rel.Kind.String()+" stopped", "name", j.rel.rel.Name, "error", failureText(err))
 	j.out.Close()
+	j.free()
+}
+
+// free gives back the memory of the job's state. That of a job that has failed is of no more use: it goes on from what the store keeps.
+func (j *job) free() {
+	var err error
+	defer recovered(j.e, j.what(), &err) // an operator that has panicked may do so again
+	if g := j.graph; g != nil {
+		j.graph = nil
+		g.Close()
+	}
+	j.memory.close()
+}
+
+// failureText says in one line why something failed: what an error is about is in its detail.
+func failureText(err error) string {
+	e := pgerr.From(err)
+	text := e.Message
+	if e.Detail != "" {
+		text += ": " + e.Detail
+	}
+	if e.Code == pgerr.OutOfMemory {
+		text += " (SQLSTATE " + e.Code + ")"
+	}
+	return text
 }
 
 func (j *job) rowError(err error, b *vec.Batch, row int) error {

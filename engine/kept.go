@@ -85,7 +85,7 @@ func (k *keptJobs) cut(jobs []*job, epoch uint64) *jobsCut {
 		if old := k.by[jc.oid]; old != nil && old.blob != "" {
 			k.unused = append(k.unused, old.blob)
 		}
-		k.by[jc.oid] = &keptJob{reads: scannedOIDs(j.graph), epoch: jc.checkpoint.epoch, blob: jc.checkpoint.blob}
+		k.by[jc.oid] = &keptJob{reads: j.reads, epoch: jc.checkpoint.epoch, blob: jc.checkpoint.blob}
 	}
 	return c
 }

@@ -14,6 +14,7 @@ import (
 type queryMemory struct {
 	account *mem.Account
 	space   *spill.Space
+	closed  bool
 }
 
 // newMemory makes the memory of a query or job out of its account.
@@ -39,8 +40,12 @@ func (m *queryMemory) bind(xc *exec.Context, out *exec.Collector) {
 	out.SetAccount(m.account.Operator("Result"))
 }
 
-// close gives everything back; the query's graph has been closed.
+// close gives everything back; the query's graph has been closed. It may be called again.
 func (m *queryMemory) close() {
+	if m.closed {
+		return
+	}
+	m.closed = true
 	m.account.Close()
 	// The file has no name: an error of closing it loses nothing.
 	_ = m.space.Close()

@@ -124,7 +124,7 @@ func (j *job) resume() error {
 		p.waking = false
 		return err
 	}
-	oids := scannedOIDs(j.graph)
+	oids := j.reads
 	sub := e.subscribe(oids, false)
 	c.step.Unlock()
 

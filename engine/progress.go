@@ -189,7 +189,7 @@ func (e *Engine) jobStates() []jobState {
 		case failed != nil && j.stopped:
 			st.state, st.err = "stopped", failed.Error()
 		case failed != nil:
-			st.state, st.err = "failed", failed.Error()
+			st.state, st.err = "failed", failureText(failed)
 		case finished:
 			st.state = "finished"
 		case j.paused != nil:

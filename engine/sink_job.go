@@ -99,7 +99,7 @@ func (e *Engine) scheduleSink(j *job) error {
 		if err := j.snapshot(e.epoch); err != nil {
 			return err
 		}
-		e.kept.by[j.rel.rel.OID] = &keptJob{reads: scannedOIDs(j.graph), epoch: e.epoch}
+		e.kept.by[j.rel.rel.OID] = &keptJob{reads: j.reads, epoch: e.epoch}
 	}
 	c.addJob(j)
 	c.poke()

@@ -353,6 +353,7 @@ func (e *Engine) publishDDL(k *commit, t *tx) {
 		}
 		for _, oid := range t.change.Drop {
 			delete(e.relations, oid)
+			e.history.forget(oid)
 		}
 		for _, d := range t.ddl {
 			if d.inside != nil {

@@ -23,6 +23,7 @@ type recursive struct {
 	ended  bool
 	views  []vec.Vec
 	ids    []uint32
+	bytes  int64 // of static, work and next
 }
 
 // termGraph is the graph of a recursive term, with the places where its leaves come in.
@@ -107,6 +108,7 @@ func (r *recursive) Open(ctx *Context, out Output) error {
 func (r *recursive) Push(input int, b *vec.Batch) error {
 	if input > 0 {
 		r.static[input-1] = append(r.static[input-1], b.Retain())
+		r.bytes += b.Bytes()
 		return nil
 	}
 	return r.give(b)
@@ -139,6 +141,7 @@ func (r *recursive) give(b *vec.Batch) error {
 		}
 	}
 	r.next = append(r.next, o)
+	r.bytes += o.Bytes()
 	return r.out.Emit(o)
 }
 
@@ -189,6 +192,7 @@ func (r *recursive) produce() (bool, error) {
 	r.work[0] = nil
 	r.work = r.work[1:]
 	err := r.term.working.Emit(b)
+	r.bytes -= b.Bytes()
 	b.Release()
 	if err == nil {
 		err = r.take()

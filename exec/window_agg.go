@@ -43,6 +43,9 @@ type windowAggregate struct {
 	part  batchPart
 	wins  []window.Window
 	late  []int32
+
+	size    int64 // of the state, as of when it was last added up
+	weighed int   // how often it is not to be added up again
 }
 
 func (a *windowAggregate) Open(ctx *Context, out Output) error {

@@ -76,6 +76,9 @@ type paneAggregate struct {
 	views  []vec.Vec
 	times  []vec.Time
 	part   batchPart
+
+	held    int64 // bytes of the state, as of when they were last added up
+	weighed int   // how often they are not to be added up again
 }
 
 func (a *paneAggregate) Open(ctx *Context, out Output) error {

@@ -129,6 +129,8 @@ type Account struct {
 	chosen      time.Time    // when, under Budget.mu
 	in          atomic.Pointer[string]
 	stopped     atomic.Pointer[error]
+	opsMu       sync.Mutex
+	ops         map[*Account]struct{} // the accounts below
 }
 
 // Operator opens an account below a, for an operator.
@@ -136,7 +138,14 @@ func (a *Account) Operator(name string) *Account {
 	if a == nil {
 		return nil
 	}
-	return &Account{budget: a.budget, parent: a, root: a.root, name: name}
+	op := &Account{budget: a.budget, parent: a, root: a.root, name: name}
+	a.root.opsMu.Lock()
+	defer a.root.opsMu.Unlock()
+	if a.root.ops == nil {
+		a.root.ops = map[*Account]struct{}{}
+	}
+	a.root.ops[op] = struct{}{}
+	return op
 }
 
 // Forced reports whether the budget is one of Forced.
@@ -282,8 +291,21 @@ func (a *Account) Check() error {
 			return nil
 		}
 	}
+	most := a.largest()
 	return outOfMemory("%s holds %s that cannot be moved to disk, the query %s, all queries %s; the limit is %s.",
-		a.who(), Format(a.total.Load()), Format(q.total.Load()), Format(used), Format(b.limit))
+		most.who(), Format(most.total.Load()), Format(q.total.Load()), Format(used), Format(b.limit))
+}
+
+// largest gives the account that holds the most of those of a's query: it is to blame, whoever notices.
+func (a *Account) largest() *Account {
+	a.root.opsMu.Lock()
+	defer a.root.opsMu.Unlock()
+	for op := range a.root.ops {
+		if op.total.Load() > a.total.Load() {
+			a = op
+		}
+	}
+	return a
 }
 
 // Close gives everything back. Accounts below must have been closed.
@@ -292,7 +314,11 @@ func (a *Account) Close() {
 		return
 	}
 	a.Set(0)
-	if a.parent == nil {
+	if a.parent != nil {
+		a.root.opsMu.Lock()
+		delete(a.root.ops, a)
+		a.root.opsMu.Unlock()
+	} else {
 		a.budget.mu.Lock()
 		delete(a.budget.queries, a)
 		a.budget.mu.Unlock()

@@ -155,8 +155,9 @@ func (a *Account) Ask(n int64) error {
 	return nil
 }
 
-// AskTable gives an error (53200) where there is no room for n bytes of rows that a table, or a transaction, is to keep.
-func (a *Account) AskTable(table string, n int64) error {
+// AskTable gives an error (53200) where there is no room for n bytes of rows that a table, or a transaction, is to keep, or that go to the views
+// over a source. what names it, such as: Table "t".
+func (a *Account) AskTable(what string, n int64) error {
 	if a == nil || !a.budget.watched() || n < LargeBlock && !a.budget.tight.Load() {
 		return nil
 	}
@@ -165,8 +166,8 @@ func (a *Account) AskTable(table string, n int64) error {
 		return nil
 	}
 	return pgerr.New(pgerr.OutOfMemory, "out of memory").
-		WithDetail("Table \"%s\" is to take about %s when the process holds %s; the limit is %s.", table, Format(n), Format(held), Format(a.budget.limit)).
-		WithHint("Rows of tables are kept in memory: delete or drop what is not needed, insert in smaller transactions, or give the server more with --memory.")
+		WithDetail("%s is to take about %s when the process holds %s; the limit is %s.", what, Format(n), Format(held), Format(a.budget.limit)).
+		WithHint("Rows of tables and what views know of theirs are kept in memory: delete or drop what is not needed, insert in smaller transactions, or give the server more with --memory.")
 }
 
 // Need is Ask for computations deep within an expression: it panics with a Refusal.
