@@ -62,6 +62,8 @@ type coordinator struct {
 	draining bool   // connectors are read no more
 	// awaited are the relations that jobs read which are on their way back after a restart.
 	awaited map[uint32]bool
+	// returning are the views and sinks that are on their way back after a restart.
+	returning []restarted
 }
 
 func newCoordinator(e *Engine) *coordinator {

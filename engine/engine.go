@@ -47,6 +47,9 @@ type Options struct {
 	// BatchRows is how many rows a batch that enters a graph holds at most; 0 is vec.MaxRows. Results never depend
 	// on it, which tests check by running with small batches.
 	BatchRows int
+
+	// returning is called before a job is brought back after a restart. Tests bring it.
+	returning func(rel *catalog.Relation)
 }
 
 // vary sets what was left at its default to the constants of a test.
@@ -208,7 +211,7 @@ func Open(o Options) (*Engine, error) {
 		defer e.running.Done()
 		e.asides.run(ctx)
 	}()
-	if err := e.restart(ctx); err != nil {
+	if err := e.restart(ctx, o.returning); err != nil {
 		e.Close()
 		return nil, err
 	}

@@ -196,9 +196,9 @@ func (s *Session) pause(x *ast.Pause) error {
 }
 
 // wake lets a job that is paused, or has failed, go on from what the store keeps of it, as after a restart.
-func (j *job) wake() error { return j.restart(context.Background()) }
+func (j *job) wake() error { return j.restart(context.Background(), true) }
 
-func (j *job) restart(ctx context.Context) error {
+func (j *job) restart(ctx context.Context, waking bool) error {
 	if j.sink != nil { // what it was given is committed, and its position recorded
 		j.sink.stop(false)
 		<-j.sink.done
@@ -206,19 +206,33 @@ func (j *job) restart(ctx context.Context) error {
 	if err := j.e.persist.wait(); err != nil {
 		return err
 	}
-	return j.e.restartAgain(ctx, j.rel.rel)
+	return j.e.restartAgain(ctx, j.rel.rel, waking)
 }
 
-// setPaused makes a view or sink stand still or go on, and remembers it. The caller holds no lock of the engine.
+// setPaused makes a view or sink stand still or go on, and remembers it. One that is on its way back after a restart finds in the catalog what it is
+// to do. The caller holds no lock of the engine.
 func (e *Engine) setPaused(rel *catalog.Relation, on bool) error {
-	if !on {
-		// First it goes on, then it is known to: a crash in between leaves it paused.
-		if j := e.jobOf(rel.OID); j != nil {
-			if err := j.resume(); err != nil {
-				return err
-			}
-		}
+	if on {
+		return e.putPaused(rel, true)
 	}
+	goOn := func() error {
+		if j := e.jobOf(rel.OID); j != nil {
+			return j.resume()
+		}
+		return nil
+	}
+	// First it goes on, then it is known to: a crash in between leaves it paused.
+	if err := goOn(); err != nil {
+		return err
+	}
+	if err := e.putPaused(rel, false); err != nil {
+		return err
+	}
+	return goOn() // if it came back, and stood still, before the catalog said otherwise
+}
+
+// putPaused makes the catalog say that a view or sink stands still or does not, and one that runs stand still.
+func (e *Engine) putPaused(rel *catalog.Relation, on bool) error {
 	e.write.Lock()
 	defer e.write.Unlock()
 	now := e.Catalog().ByOID(rel.OID)

@@ -5,12 +5,14 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"streamsql/catalog"
 	"streamsql/internal/pgerr"
 )
 
@@ -317,4 +319,47 @@ func TestRestartBelowPaused(t *testing.T) {
 		s.Close()
 		e.Close()
 	}
+}
+
+// TestWhileReturning: what is asked of views and sinks that are on their way back after a restart holds when they are back.
+func TestWhileReturning(t *testing.T) {
+	dir := t.TempDir()
+	const states = "SELECT relation, state FROM sys.jobs ORDER BY relation"
+	{
+		e, s := start(t, Options{DataDir: dir})
+		run(t, s, `CREATE TABLE t (a int); CREATE TABLE got (a int)`)
+		for _, name := range []string{"first", "runs", "pauses", "stands", "resumes", "goes"} {
+			run(t, s, "CREATE MATERIALIZED VIEW "+name+" AS SELECT count(*) AS n FROM t")
+		}
+		run(t, s, `CREATE SINK sink FROM t WITH (connector = 'table', table = 'got'); INSERT INTO t VALUES (1), (2); PAUSE stands; PAUSE resumes; INSERT INTO t VALUES (3)`)
+		s.Close()
+		e.Close()
+	}
+	gate, once := make(chan struct{}), sync.Once{}
+	e, s := start(t, Options{DataDir: dir, returning: func(*catalog.Relation) { <-gate }})
+	open := func() { once.Do(func() { close(gate) }) }
+	defer open()
+	expect(t, s, states, "first|starting", "goes|starting", "pauses|starting", "resumes|paused", "runs|starting", "sink|starting", "stands|paused")
+	run(t, s, "PAUSE pauses; RESUME resumes; DROP MATERIALIZED VIEW goes; PAUSE sink")
+	expect(t, s, states, "first|starting", "pauses|paused", "resumes|starting", "runs|starting", "sink|paused", "stands|paused")
+	open()
+	run(t, s, "INSERT INTO t VALUES (4)")
+	want := []string{"first|running", "pauses|paused", "resumes|running", "runs|running", "sink|paused", "stands|paused"}
+	expect(t, s, states, want...)
+	for range 2 {
+		for name, n := range map[string]string{"first": "4", "runs": "4", "resumes": "4", "pauses": "3", "stands": "2"} {
+			eventually(t, name+" to have "+n, func() bool { return run(t, s, "SELECT n FROM "+name)[0] == n })
+		}
+		eventually(t, "the states to be what was asked for", func() bool { return slices.Equal(run(t, s, states), want) })
+		s.Close()
+		e.Close()
+		e, s = start(t, Options{DataDir: dir})
+	}
+	run(t, s, "RESUME pauses; RESUME stands; RESUME sink")
+	for _, name := range []string{"pauses", "stands"} {
+		eventually(t, name+" to go on", func() bool { return run(t, s, "SELECT n FROM "+name)[0] == "4" })
+	}
+	eventually(t, "the sink to go on", func() bool { return run(t, s, "SELECT count(*), count(DISTINCT a) FROM got")[0] == "4|4" })
+	s.Close()
+	e.Close()
 }

@@ -168,7 +168,7 @@ type jobState struct {
 	since         int64
 }
 
-// jobStates tells of the jobs that run, and of those that fill their views.
+// jobStates tells of the jobs that run, of those that are on their way back after a restart, and of those that fill their views.
 func (e *Engine) jobStates() []jobState {
 	c := e.coord
 	c.step.Lock()
@@ -202,6 +202,17 @@ func (e *Engine) jobStates() []jobState {
 					st.state, st.err = "retrying", f.away.err.Error()
 				}
 			}
+		}
+		out = append(out, st)
+	}
+	for _, r := range c.returning {
+		rel := e.Catalog().ByOID(r.rel.OID)
+		if rel == nil || slices.ContainsFunc(c.jobs, func(j *job) bool { return j.rel.rel.OID == rel.OID }) {
+			continue
+		}
+		st := jobState{oid: rel.OID, view: rel.Name, state: "starting", since: e.clock()}
+		if rel.Paused {
+			st.state = "paused"
 		}
 		out = append(out, st)
 	}

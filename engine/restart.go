@@ -20,6 +20,8 @@ type restarted struct {
 	rel *catalog.Relation
 	rec *jobRecord // nil: nothing is kept of it
 	sub *subscription
+	// waking: RESUME brings it back, and makes the catalog say so afterwards.
+	waking bool
 }
 
 // restartPatience is how long Open waits for the jobs to be back. Beyond that they come back while queries are answered from
@@ -27,7 +29,7 @@ type restarted struct {
 const restartPatience = 100 * time.Millisecond
 
 // restart begins what was running when the directory was left: the jobs of views and sinks, those first that others read, and the connectors of tables.
-func (e *Engine) restart(ctx context.Context) error {
+func (e *Engine) restart(ctx context.Context, returning func(*catalog.Relation)) error {
 	if e.persist == nil {
 		return nil
 	}
@@ -71,12 +73,13 @@ func (e *Engine) restart(ctx context.Context) error {
 		defer e.running.Done()
 		defer e.coord.enqueue(fit)
 		for i, j := range jobs {
-			if j.rel.Paused && j.sub != nil {
-				e.staysPaused(j)
-				e.awaitReaders(jobs[i+1:])
-				continue
+			if returning != nil {
+				returning(j.rel)
 			}
-			err := e.restartJob(ctx, j)
+			var err error
+			if !e.staysPaused(j) {
+				err = e.restartJob(ctx, j)
+			}
 			crash.At(crash.RecoveredJob)
 			e.resuming.Add(-1)
 			e.awaitReaders(jobs[i+1:])
@@ -112,7 +115,7 @@ func (e *Engine) awaitReaders(returning []restarted) {
 		add(r.rel)
 	}
 	e.coord.step.Lock()
-	e.coord.awaited = awaited
+	e.coord.awaited, e.coord.returning = awaited, returning
 	e.coord.step.Unlock()
 }
 
@@ -203,6 +206,9 @@ func (e *Engine) restartJob(ctx context.Context, r restarted) (err error) {
 			e.unsubscribe(r.sub)
 		}
 	}()
+	if r.rel = e.Catalog().ByOID(r.rel.OID); r.rel == nil { // it was dropped meanwhile
+		return nil
+	}
 	s, err := e.NewSession(SessionOptions{})
 	if err != nil {
 		return err
@@ -219,7 +225,7 @@ func (e *Engine) restartJob(ctx context.Context, r restarted) (err error) {
 		j, err := s.resumeJob(ctx, e.runtimeOf(r.rel), q.Root, r.rec, r.sub)
 		if err == nil {
 			taken = true
-			return e.scheduleResumed(j)
+			return e.scheduleResumed(j, r.waking)
 		}
 		if !errors.Is(err, errOldState) {
 			return err
@@ -238,25 +244,41 @@ func (e *Engine) restartJob(ctx context.Context, r restarted) (err error) {
 	c := e.coord
 	c.step.Lock()
 	defer c.step.Unlock()
+	if e.Catalog().ByOID(r.rel.OID) == nil {
+		started.close()
+		return nil
+	}
 	if err := e.publishJob(started, nil); err != nil {
 		return err
 	}
-	if r.rel.Paused { // where it stood still is not known any more: it does so where it is now
-		e.cut.Lock()
-		started.pause()
-		e.cut.Unlock()
-	}
+	e.pauseReturned(started, r.waking) // where it stood still is not known any more: it does so where it is now
 	return nil
 }
 
-// staysPaused shows a job that was paused when the engine was left. What it has to take in stays in the store until it goes on.
-func (e *Engine) staysPaused(r restarted) {
-	e.unsubscribe(r.sub)
-	j := &job{e: e, rel: e.runtimeOf(r.rel), since: e.clock(), out: exec.NewCollector(), paused: &pause{}, asleep: true}
+// pauseReturned lets a job that has just come back stand still if the catalog says so. The caller holds coordinator.step.
+func (e *Engine) pauseReturned(j *job, waking bool) {
+	e.cut.Lock()
+	defer e.cut.Unlock()
+	if rel := e.cat.ByOID(j.rel.rel.OID); rel != nil && rel.Paused && !waking {
+		j.pause()
+	}
+}
+
+// staysPaused shows a job that was paused when the engine was left, and is still meant to be. What it has to take in stays in the store until it
+// goes on. It is false for a job that comes back.
+func (e *Engine) staysPaused(r restarted) bool {
+	if r.sub == nil {
+		return false
+	}
 	e.coord.step.Lock()
-	e.coord.addJob(j)
-	e.coord.step.Unlock()
-	e.resuming.Add(-1)
+	defer e.coord.step.Unlock()
+	rel := e.Catalog().ByOID(r.rel.OID)
+	if rel == nil || !rel.Paused {
+		return false
+	}
+	e.unsubscribe(r.sub)
+	e.coord.addJob(&job{e: e, rel: e.runtimeOf(rel), since: e.clock(), out: exec.NewCollector(), paused: &pause{}, asleep: true})
+	return true
 }
 
 // runtimeOf gives the runtime side of a view, or makes one for a sink.
@@ -292,13 +314,14 @@ func boundOptions(s *Session, rel *catalog.Relation) *planner.Options {
 	return o
 }
 
-// scheduleResumed puts a job that is back into the schedule, with the changes that came meanwhile.
-func (e *Engine) scheduleResumed(j *job) (err error) {
+// scheduleResumed puts a job that is back into the schedule, with the changes that came meanwhile, unless it was dropped.
+func (e *Engine) scheduleResumed(j *job, waking bool) (err error) {
 	c := e.coord
 	c.step.Lock()
 	defer c.step.Unlock()
+	kept := false
 	defer func() {
-		if err != nil {
+		if !kept {
 			if j.sink != nil {
 				j.sink.giveUp()
 				j.sink = nil
@@ -306,9 +329,13 @@ func (e *Engine) scheduleResumed(j *job) (err error) {
 			j.close()
 		}
 	}()
+	if e.Catalog().ByOID(j.rel.rel.OID) == nil {
+		return nil
+	}
 	if err := j.drain(); err != nil {
 		return err
 	}
+	kept = true
 	e.unsubscribe(j.sub)
 	j.sub = nil
 	c.jobs = slices.DeleteFunc(c.jobs, func(k *job) bool { // the one that said why it was not back yet
@@ -323,6 +350,7 @@ func (e *Engine) scheduleResumed(j *job) (err error) {
 	if j.sink != nil {
 		j.sink.start()
 	}
+	e.pauseReturned(j, waking)
 	c.poke()
 	return nil
 }
@@ -332,9 +360,12 @@ func (e *Engine) stayed(ctx context.Context, rel *catalog.Relation, why error) {
 	e.log.Error(rel.Kind.String()+" could not be started", "name", rel.Name, "error", why)
 	j := &job{e: e, rel: e.runtimeOf(rel), since: e.clock(), out: exec.NewCollector(), failed: why}
 	e.coord.step.Lock()
-	e.coord.addJob(j)
+	gone := e.Catalog().ByOID(rel.OID) == nil
+	if !gone {
+		e.coord.addJob(j)
+	}
 	e.coord.step.Unlock()
-	if !mayPass(why) {
+	if gone || !mayPass(why) {
 		return
 	}
 	e.running.Add(1)
@@ -344,7 +375,7 @@ func (e *Engine) stayed(ctx context.Context, rel *catalog.Relation, why error) {
 			if sleep(ctx, pause) != nil || e.Catalog().ByOID(rel.OID) == nil {
 				return
 			}
-			err := e.restartAgain(ctx, rel)
+			err := e.restartAgain(ctx, rel, false)
 			if err == nil {
 				return
 			}
@@ -359,12 +390,12 @@ func (e *Engine) stayed(ctx context.Context, rel *catalog.Relation, why error) {
 }
 
 // restartAgain brings a job back while the engine runs: what it has to take in is in the store, up to the present.
-func (e *Engine) restartAgain(ctx context.Context, rel *catalog.Relation) error {
+func (e *Engine) restartAgain(ctx context.Context, rel *catalog.Relation, waking bool) error {
 	records, err := readJobs(e.persist.store)
 	if err != nil {
 		return err
 	}
-	r := restarted{rel: rel, rec: records[rel.OID]}
+	r := restarted{rel: rel, rec: records[rel.OID], waking: waking}
 	if r.rec != nil && r.rec.checkpoint != nil {
 		r.sub = e.subscribe(r.rec.checkpoint.reads, false)
 		if err := e.persist.wait(); err != nil {

@@ -106,7 +106,7 @@ func (j *job) comeBack(ctx context.Context) {
 			e.coord.step.Lock()
 			j.restarts, j.cameBack = n+1, time.Now() // which the one that comes takes over
 			e.coord.step.Unlock()
-			err := j.restart(ctx)
+			err := j.restart(ctx, false)
 			if err == nil {
 				e.log.Info(rel.Kind.String()+" goes on from the last epoch", "name", rel.Name)
 				return

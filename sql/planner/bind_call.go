@@ -2,6 +2,7 @@ package planner
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"streamsql/catalog"
@@ -395,24 +396,20 @@ var aggForbidden = map[string]string{
 
 func (b *binder) aggregate(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 	name := e.Name.Base()
-	if c.inAgg {
-		return nil, pgerr.New(pgerr.GroupingError, "aggregate function calls cannot be nested").At(e.Pos)
+	a, err := b.aggCall(c, e, name)
+	if err != nil {
+		return nil, err
 	}
-	if !c.aggs || c.sel == nil {
+	c = b.levelOf(c, append(slices.Clone(a.args), a.filter)...)
+	switch {
+	case c.clause == "FILTER" || !c.inAgg && (!c.aggs || c.sel == nil):
 		msg := aggForbidden[c.clause]
 		if msg == "" {
 			msg = "aggregate functions are not allowed in " + c.clause
 		}
 		return nil, pgerr.New(pgerr.GroupingError, "%s", msg).At(e.Pos)
-	}
-	a, err := b.aggCall(c, e, name)
-	if err != nil {
-		return nil, err
-	}
-	all := append(append([]Expr(nil), a.args...), a.filter)
-	if used := refs(nonNil(all)...); len(used) > 0 && !used.intersects(b.scopeCols(c.s)) && c.s.parent != nil && used.intersects(b.outerCols(c.s)) {
-		return nil, notSupported("an aggregate of an outer query level in a subquery", e.Pos).
-			WithHint("Compute the aggregate in the outer query and refer to it.")
+	case c.inAgg:
+		return nil, pgerr.New(pgerr.GroupingError, "aggregate function calls cannot be nested").At(e.Pos)
 	}
 	key := a.key()
 	if c.sel.aggKeys == nil {
@@ -425,6 +422,25 @@ func (b *binder) aggregate(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 	c.sel.aggs = append(c.sel.aggs, *a)
 	c.sel.aggKeys[key] = a.call.id
 	return b.colAt(a.call.id, e.Pos), nil
+}
+
+// levelOf gives the context of the query that an aggregate or GROUPING in c belongs to: the innermost of those whose columns the arguments have,
+// and that of c where they have none. It is what stands in that query around the subquery in which the call stands.
+func (b *binder) levelOf(c *exprCtx, args ...Expr) *exprCtx {
+	used := refs(nonNil(args)...)
+	if len(used) == 0 || used.intersects(b.scopeCols(c.s)) {
+		return c
+	}
+	for q := c.s.parent; q != nil; q = q.parent {
+		if !used.intersects(b.scopeCols(q)) {
+			continue
+		}
+		if q.at == nil {
+			return &exprCtx{s: q, clause: "FROM"}
+		}
+		return q.at
+	}
+	return c
 }
 
 func nonNil(es []Expr) []Expr {
@@ -446,14 +462,6 @@ func (b *binder) scopeCols(s *scope) idset {
 	}
 	for _, c := range s.cols {
 		out[c.id] = true
-	}
-	return out
-}
-
-func (b *binder) outerCols(s *scope) idset {
-	out := idset{}
-	for q := s.parent; q != nil; q = q.parent {
-		out.union(b.scopeCols(q))
 	}
 	return out
 }
@@ -600,14 +608,15 @@ func hasColumns(e Expr) bool {
 }
 
 func (b *binder) grouping(c *exprCtx, e *ast.Grouping) (Expr, error) {
-	if c.sel == nil || !c.aggs || c.inAgg {
-		return nil, pgerr.New(pgerr.GroupingError, "grouping operations are not allowed in %s", c.clause).At(e.Pos)
-	}
 	in := *c
 	in.inAgg = true
 	args, err := b.exprs(&in, e.Args)
 	if err != nil {
 		return nil, err
+	}
+	c = b.levelOf(c, args...)
+	if c.sel == nil || !c.aggs || c.inAgg {
+		return nil, pgerr.New(pgerr.GroupingError, "grouping operations are not allowed in %s", c.clause).At(e.Pos)
 	}
 	g := groupingRef{id: b.newCol("grouping", types.Int4), args: args}
 	for _, a := range e.Args {

@@ -302,7 +302,7 @@ func (b *binder) quantified(c *exprCtx, e *ast.Quantified) (Expr, error) {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "cannot use subquery in %s", c.clause).At(e.Pos)
 	}
 	back := b.inRecursion(true, "a subquery")
-	q, err := b.query(e.Query, c.s)
+	q, err := b.within(c, e.Query)
 	back()
 	if err != nil {
 		return nil, err
@@ -386,6 +386,14 @@ func (b *binder) anyArray(c *exprCtx, e *ast.Quantified, op string, x Expr) (Exp
 	return &AnyArray{X: x, Array: a, Op: r.Func, All: e.All, Pos: e.Pos}, nil
 }
 
+// within binds the query of a subquery expression.
+func (b *binder) within(c *exprCtx, q *ast.Query) (*qres, error) {
+	around := c.s.at
+	c.s.at = c
+	defer func() { c.s.at = around }()
+	return b.query(q, c.s)
+}
+
 func (b *binder) subqueryExpr(c *exprCtx, e ast.Expr) (Expr, error) {
 	pos := e.Position()
 	if c.noSubqueries {
@@ -401,7 +409,7 @@ func (b *binder) subqueryExpr(c *exprCtx, e ast.Expr) (Expr, error) {
 		aq = e.Query
 	}
 	back := b.inRecursion(true, "a subquery")
-	q, err := b.query(aq, c.s)
+	q, err := b.within(c, aq)
 	back()
 	if err != nil {
 		return nil, err

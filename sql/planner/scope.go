@@ -18,6 +18,8 @@ type scope struct {
 	cols []scopeCol
 	ctes *cteScope
 	sel  *selectState // of the block whose FROM this is
+	// at is where in the block the subquery stands that is being bound; nil in FROM.
+	at *exprCtx
 }
 
 // table is a relation in FROM under its alias.
