@@ -152,7 +152,7 @@ var (
 	smallInts   = []string{"0", "1", "2", "3", "5", "-1", "-2", "10"}
 	posInts     = []string{"0", "1", "1", "2", "3", "4"}
 	years       = []string{"2024", "2023", "1", "-44", "0", "1970"}
-	regexes     = []string{"'a'", "'[a-c]+'", "'(b)(c)?'", "'^.'", "'x*'", "'o|l'", `'\d+'`, `'\w+$'`, "'é'", "'(?i)ABC'", "'['", "''", `'(a)\1'`, "'b.'", `'\s'`, "'.*?b'"}
+	regexes     = []string{"'a'", "'[a-c]+'", "'(b)(c)?'", "'^.'", "'x*'", "'o|l'", `'\d+'`, `'\w+$'`, "'é'", "'(?i)ABC'", "'['", "''", `'(a)\1'`, "'b.'", `'\s'`, "'.*?b'", `'a(?=b)'`, `'(?<!b)c.*'`, `'(\w)\1'`, `'\mb'`, `'(a|ab)(c|bcd)?'`}
 	flags       = []string{"''", "'g'", "'i'", "'gi'", "'n'", "'x'", "'z'"}
 	zones       = []string{"'UTC'", "'America/New_York'", "'Europe/Berlin'", "'+05:30'", "'EST'", "'Asia/Kolkata'", "'PST8PDT'", "'nowhere'"}
 	encodings   = []string{"'UTF8'", "'utf-8'", "'LATIN1'", "'SQL_ASCII'", "'nope'"}

@@ -98,6 +98,7 @@ type pathRun struct {
 	size  int  // of the innermost array that is being subscripted, for last
 	env   *types.Env
 	now   int64
+	c     *Ctx // cancels the matching of regular expressions; may be nil
 	err   error
 }
 
@@ -618,11 +619,17 @@ func (r *pathRun) predicate(x *types.JSONPathItem, v pathValue) pathTruth {
 			r.abort(err)
 			return pathUnknown
 		}
+		m := re.matcher(r.c)
 		return r.compareEach(x.Left, nil, v, false, func(a, _ *pathValue) pathTruth {
 			if a.kind != pathString {
 				return pathUnknown
 			}
-			return truthOf(re.match([]byte(a.str)))
+			ok, err := m.match([]byte(a.str))
+			if err != nil {
+				r.abort(err)
+				return pathUnknown
+			}
+			return truthOf(ok)
 		})
 	}
 	return r.compareEach(x.Left, x.Right, v, true, func(a, b *pathValue) pathTruth { return r.compare(x.Op, a, b) })

@@ -70,7 +70,7 @@ func runPath(c *Ctx, doc, path, vars string, silent, zoned bool, found *[]pathVa
 			WithDetail("Jsonpath parameters should be encoded as key-value pairs of \"vars\" object.")
 	}
 	root := pathValueOf(bytesOf(doc))
-	r := &pathRun{root: root, current: root, vars: bytesOf(vars), lax: !p.Strict, ignore: !p.Strict, throw: !silent, zoned: zoned, size: -1, env: &c.Env, now: c.Now}
+	r := &pathRun{root: root, current: root, vars: bytesOf(vars), lax: !p.Strict, ignore: !p.Strict, throw: !silent, zoned: zoned, size: -1, env: &c.Env, now: c.Now, c: c}
 	want := found
 	if p.Strict && want == nil { // the whole list must be free of errors
 		want = new([]pathValue)

@@ -103,7 +103,7 @@ var procOIDs = map[string]uint32{
 	"jsonb_typeof jsonb": 3210, "justify_days interval": 1295, "justify_hours interval": 1175,
 	"justify_interval interval": 2711, "lcm int4,int4": 5046, "lcm int8,int8": 5047, "lcm numeric,numeric": 5049,
 	"left text,int4": 3060, "length bpchar": 1318, "length bytea": 2010, "length text": 1317,
-	"like bytea,bytea": 2007, "like text,text": 1569, "like_escape text,text": 1637, "ln float8": 1341,
+	"like bytea,bytea": 2007, "like text,text": 1569, "like_escape bytea,bytea": 2009, "like_escape text,text": 1637, "ln float8": 1341,
 	"ln numeric": 1734, "log float8": 1340, "log numeric": 1741, "log numeric,numeric": 1736, "log10 float8": 1194,
 	"log10 numeric": 1481, "lower text": 870, "lpad text,int4": 879, "lpad text,int4,text": 873,
 	"ltrim bytea,bytea": 6195, "ltrim text": 881, "ltrim text,text": 875, "make_date int4,int4,int4": 3846,

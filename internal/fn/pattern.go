@@ -216,7 +216,7 @@ func likeEscape(_ *Ctx, p, esc string) (string, error) {
 	var b strings.Builder
 	e, _ := utf8.DecodeRuneInString(esc)
 	escaped := false
-	for _, r := range p {
+	for i, r := range p {
 		switch {
 		case r == e && !escaped:
 			b.WriteByte('\\')
@@ -224,8 +224,8 @@ func likeEscape(_ *Ctx, p, esc string) (string, error) {
 			continue
 		case r == '\\' && !escaped:
 			b.WriteString(`\\`)
-		default:
-			b.WriteRune(r)
+		default: // as it stands: bytea need not be text
+			b.WriteString(p[i : i+runeWidth(p, i)])
 		}
 		escaped = false
 	}
@@ -305,6 +305,7 @@ func init() {
 		}
 	}
 	def("like_escape(text,text) text", row2e(likeEscape))
+	def("like_escape(bytea,bytea) bytea", row2e(likeEscape))
 	def("similar_to_escape(text,text) text", row2e(func(_ *Ctx, p, e string) (string, error) { return similarToRegexp(p, e) }))
 	def("similar_to_escape(text) text", row1e(func(_ *Ctx, p string) (string, error) { return similarToRegexp(p, `\`) }))
 }

@@ -3,54 +3,38 @@ package fn
 import (
 	"fmt"
 	"regexp"
-	"regexp/syntax"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"streamsql/internal/pgerr"
 )
 
-// regex is a compiled regular expression of PostgreSQL's advanced flavour. Go's
-// engine runs it in linear time; back references and lookaround are not in its power.
+// regex is a compiled regular expression of PostgreSQL's advanced flavour. Package regexp tells in linear time whether
+// it matches; regexRun does what is not in its power: back references, lookaround, words beyond ASCII, and the bounds of
+// a match where PostgreSQL's rules differ from Go's. It may be used concurrently.
 type regex struct {
-	re     *regexp.Regexp
+	re     *regexp.Regexp // nil where only regexRun can
+	bounds bool           // the bounds that re finds are PostgreSQL's
+	heads  bool           // it holds a condition on what stands before: re must see the text from its beginning
+
 	lit    string // the whole expression is this text, anchored or not
 	isLit  bool
 	atHead bool
 	global bool
-	empty  bool // it matches the empty string
-	heads  bool // it holds an anchor of the beginning
-	c      *Ctx // asked for the room of many matches; may be nil
-}
+	fold   bool
 
-const (
-	// someMatches are found without asking for room, a match and its place in the list take matchSize bytes.
-	someMatches = 10_000
-	matchSize   = 64
-)
-
-// findAll gives the places of at most n matches and their groups, of all if n < 0.
-func (r *regex) findAll(s string, n int) [][]int {
-	if len(s) < someMatches || n >= 0 && n <= someMatches {
-		return r.re.FindAllStringSubmatchIndex(s, n)
-	}
-	first := r.re.FindAllStringSubmatchIndex(s, someMatches)
-	if len(first) < someMatches {
-		return first
-	}
-	seen := max(first[someMatches-1][1], 1)
-	r.c.Need(int(float64(someMatches) * float64(len(s)) / float64(seen) * (matchSize + 16*float64(r.re.NumSubexp()))))
-	return r.re.FindAllStringSubmatchIndex(s, n)
+	root   *reNode
+	groups int
+	once   sync.Once
+	top    *regexPart
+	looks  []*lookProg
+	err    error
 }
 
 func errRegex(format string, args ...any) error {
 	return pgerr.New(pgerr.InvalidRegularExpression, "invalid regular expression: %s", fmt.Sprintf(format, args...))
-}
-
-func errRegexUnsupported(what string) error {
-	return pgerr.New(pgerr.FeatureNotSupported, "regular expressions with %s are not supported", what).
-		WithHint("Matching takes linear time here, which excludes back references and lookaround. Rewrite the pattern, or combine two simpler matches.")
 }
 
 // regexFlags are the options of the regexp functions.
@@ -104,449 +88,301 @@ func parseFlags(s string) (regexFlags, error) {
 	return f, nil
 }
 
+// compileRegex reads an advanced regular expression.
 func compileRegex(p string, f regexFlags) (*regex, error) {
-	r := &regex{global: f.global}
-	if q, ok := strings.CutPrefix(p, "***="); ok {
-		p, f.quote = q, true
-	} else if q, ok := strings.CutPrefix(p, "***:"); ok {
-		p = q
+	if !f.quote {
+		if q, ok := strings.CutPrefix(p, "***="); ok {
+			p, f.quote = q, true
+		} else if q, ok := strings.CutPrefix(p, "***:"); ok {
+			p = q
+		} else if strings.HasPrefix(p, "***") {
+			return nil, errRegex("invalid regexp (reg version 0.8)")
+		}
 	}
 	// Embedded options: (?i) and its kin at the start only.
-	if strings.HasPrefix(p, "(?") && !f.quote {
-		if end := strings.IndexByte(p, ')'); end > 2 && strings.Trim(p[2:end], "bceimnpqstwx") == "" {
-			for _, c := range p[2:end] {
-				f.set(c)
-			}
-			p = p[end+1:]
+	if !f.quote && len(p) > 2 && strings.HasPrefix(p, "(?") && isAlnumByte(p[2]) && p[2] > '9' {
+		opts, rest, ok := strings.Cut(p[2:], ")")
+		for _, c := range opts {
+			ok = ok && f.set(c)
 		}
+		if !ok {
+			return nil, errRegex("invalid embedded option")
+		}
+		p = rest
 	}
-	var expr string
-	lazy := false
+	r := &regex{global: f.global, fold: f.fold}
 	if f.quote {
-		expr = regexp.QuoteMeta(p)
+		r.root = literalNode(p, f.fold)
 	} else {
-		t := translator{src: p, flags: f}
-		if err := t.run(); err != nil {
+		n, parsed, err := parseRegex(p, f)
+		if err != nil {
 			return nil, err
 		}
-		expr, lazy = t.out.String(), t.lazy
+		r.root, r.groups = n, parsed.groups
 	}
-	flags := ""
-	if f.fold {
-		flags += "i"
-	}
-	if f.dotNewline {
-		flags += "s"
-	}
-	if f.multiLines {
-		flags += "m"
-	}
-	if flags != "" {
-		expr = "(?" + flags + ")" + expr
-	}
-	re, err := regexp.Compile(expr)
-	if err != nil {
-		return nil, translateError(err)
-	}
-	if !lazy {
-		re.Longest()
-	}
-	r.re, r.empty = re, re.MatchString("")
-	r.heads = !f.quote && strings.Contains(strings.ReplaceAll(p, "[^", ""), "^")
-	if !f.fold {
-		body := strings.TrimPrefix(p, "^")
-		if r.isLit = f.quote || !strings.ContainsAny(body, `\^$.|?*+()[]{}#`) && !f.expanded && !f.multiLines; r.isLit {
-			r.lit, r.atHead = p, false
-			if !f.quote {
-				r.lit, r.atHead = body, len(body) < len(p)
-			}
+	g := goRegex{bounds: true, lone: r.groups == 0}
+	g.node(r.root)
+	r.heads, r.bounds = g.heads, g.bounds
+	if !g.beyond {
+		expr := g.out.String()
+		if f.fold {
+			expr = "(?i)" + expr
+		}
+		if re, err := regexp.Compile(expr); err == nil { // what it refuses is too large for it
+			re.Longest()
+			r.re = re
 		}
 	}
+	if r.re == nil {
+		if err := r.prepare(); err != nil {
+			return nil, err
+		}
+	}
+	r.lit, r.atHead, r.isLit = literalText(r.root)
+	r.isLit = r.isLit && !f.fold
 	return r, nil
 }
 
-func translateError(err error) error {
-	if e, ok := err.(*syntax.Error); ok {
-		switch e.Code {
-		case syntax.ErrMissingParen, syntax.ErrUnexpectedParen:
-			return errRegex("parentheses () not balanced")
-		case syntax.ErrMissingBracket:
-			return errRegex("brackets [] not balanced")
-		case syntax.ErrMissingRepeatArgument, syntax.ErrInvalidRepeatOp:
-			return errRegex("quantifier operand invalid")
-		case syntax.ErrInvalidRepeatSize:
-			return errRegex("invalid repetition count(s)")
-		case syntax.ErrInvalidCharRange:
-			return errRegex("invalid character range")
-		case syntax.ErrLarge, syntax.ErrNestingDepth:
-			return errRegex("regular expression is too complex")
-		}
+// prepare makes what regexRun needs.
+func (r *regex) prepare() error {
+	r.once.Do(func() { r.top, r.looks, r.err = buildParts(r.root, r.groups) })
+	return r.err
+}
+
+func literalNode(s string, fold bool) *reNode {
+	n := &reNode{op: reCat}
+	p := regexParser{flags: regexFlags{fold: fold}}
+	for _, c := range s {
+		n.subs = append(n.subs, p.setNode(&charSet{items: []setRange{{lo: c, hi: c}}}))
 	}
-	return errRegex("%s", err)
+	return n
+}
+
+// literalText gives the text that an expression without any choice stands for.
+func literalText(n *reNode) (text string, atHead, ok bool) {
+	subs := []*reNode{n}
+	if n.op == reCat {
+		subs = n.subs
+	}
+	if len(subs) > 0 && subs[0].op == reAssert && subs[0].assert == atTextStart {
+		atHead, subs = true, subs[1:]
+	}
+	var b strings.Builder
+	for _, s := range subs {
+		if s.op != reSet {
+			return "", false, false
+		}
+		c, one := s.set.single()
+		if !one {
+			return "", false, false
+		}
+		b.WriteRune(c)
+	}
+	return b.String(), atHead, true
+}
+
+// regexMatcher matches texts with one expression. It is not for concurrent use.
+type regexMatcher struct {
+	*regex
+	run regexRun
+	c   *Ctx // asked for the room of many matches; may be nil
+}
+
+// matcher gives a matcher that ends with an error when the statement of c (nil: of none) is cancelled.
+func (r *regex) matcher(c *Ctx) *regexMatcher {
+	m := &regexMatcher{regex: r, run: regexRun{re: r}, c: c}
+	if c != nil {
+		m.run.done = c.Done
+	}
+	return m
 }
 
 // match reports whether the expression matches anywhere in s.
-func (r *regex) match(s []byte) bool {
-	if r.isLit {
-		if r.atHead {
-			return len(s) >= len(r.lit) && string(s[:len(r.lit)]) == r.lit
+func (m *regexMatcher) match(s []byte) (bool, error) {
+	if m.isLit {
+		if m.atHead {
+			return len(s) >= len(m.lit) && string(s[:len(m.lit)]) == m.lit, nil
 		}
-		return strings.Contains(stringOf(s), r.lit)
+		return strings.Contains(stringOf(s), m.lit), nil
 	}
-	return r.re.Match(s)
+	if m.re != nil {
+		return m.re.Match(s), nil
+	}
+	m.run.begin(stringOf(s))
+	return m.run.find(0) != nil, m.run.err
 }
 
-// translator turns an advanced regular expression into Go's syntax.
-type translator struct {
-	src   string
-	pos   int
-	flags regexFlags
-	out   strings.Builder
-	lazy  bool
-	// before this position the shortest match is preferred: the first part of a SUBSTRING .. SIMILAR
-	lazyTo int
+// find gives the bounds of the first match that begins at byte from or later and those of its groups, in pairs, -1 for a
+// group that took no part; nil where there is no match.
+func (m *regexMatcher) find(s string, from int) ([]int, error) {
+	m.run.begin(s)
+	return m.next(from)
 }
 
-const wordClass = `\p{L}\p{N}_`
-
-func (t *translator) run() error {
-	if strings.HasPrefix(t.src, "^(?:") {
-		t.lazyTo = strings.Index(t.src, "){1,1}?(")
+// next is find in the text that the last begin named.
+func (m *regexMatcher) next(from int) ([]int, error) {
+	s := m.run.s
+	if from > len(s) {
+		return nil, nil
 	}
-	for t.pos < len(t.src) {
-		c := t.src[t.pos]
-		switch c {
-		case '\\':
-			if err := t.escape(); err != nil {
-				return err
+	if m.re != nil && m.bounds && (from == 0 || !m.heads) {
+		at := m.re.FindStringSubmatchIndex(s[from:])
+		for i := range at {
+			if at[i] >= 0 {
+				at[i] += from
 			}
-		case '[':
-			if err := t.class(); err != nil {
-				return err
+		}
+		return at, nil
+	}
+	if m.re != nil && from == 0 && !m.re.MatchString(s) {
+		return nil, nil
+	}
+	if err := m.prepare(); err != nil {
+		return nil, err
+	}
+	at := m.run.find(from)
+	return at, m.run.err
+}
+
+const (
+	// someMatches are found without asking for room and whether to go on; a match and its place in the list take matchSize bytes.
+	someMatches = 10_000
+	matchSize   = 64
+)
+
+// findAll gives the first limit matches (0: all) that start at byte start or later. Like PostgreSQL's search it goes on
+// where a match ends, and one character further where it is empty.
+func (m *regexMatcher) findAll(s string, start, limit int) ([][]int, error) {
+	var all [][]int
+	m.run.begin(s)
+	for start <= len(s) {
+		at, err := m.next(start)
+		if err != nil || at == nil {
+			return all, err
+		}
+		if all = append(all, at); len(all) == limit {
+			break
+		}
+		if len(all)%someMatches == 0 {
+			if !m.run.going() {
+				return nil, m.run.err
 			}
-		case '(':
-			if err := t.group(); err != nil {
-				return err
+			if most := len(s) / max(at[1], 1); len(all) == someMatches && (limit == 0 || limit > someMatches) {
+				m.c.Need(someMatches * most * (matchSize + 16*m.groups))
 			}
-		case '*', '+', '?':
-			t.out.WriteByte(c)
-			t.pos++
-			t.lazily()
-		case '{':
-			if t.pos+1 >= len(t.src) || t.src[t.pos+1] < '0' || t.src[t.pos+1] > '9' {
-				t.out.WriteString(`\{`)
-				t.pos++
-				continue
+		}
+		if start = at[1]; at[0] == at[1] {
+			start += max(1, runeWidth(s, start))
+		}
+	}
+	return all, nil
+}
+
+func runeWidth(s string, at int) int {
+	_, w := utf8.DecodeRuneInString(s[at:])
+	return w
+}
+
+// goRegex writes an expression in the syntax of package regexp.
+type goRegex struct {
+	out    strings.Builder
+	beyond bool // not in its power
+	bounds bool // what it finds as the bounds of a match is what PostgreSQL finds
+	heads  bool
+	lone   bool // there are no groups
+}
+
+func (g *goRegex) node(n *reNode) {
+	switch n.op {
+	case reSet:
+		g.set(n.set)
+	case reCat:
+		for _, s := range n.subs {
+			g.node(s)
+		}
+	case reAlt:
+		g.bounds = g.bounds && g.lone
+		g.out.WriteString("(?:")
+		for i, s := range n.subs {
+			if i > 0 {
+				g.out.WriteByte('|')
 			}
-			end := strings.IndexByte(t.src[t.pos:], '}')
-			if end < 0 {
-				return errRegex("braces {} not balanced")
+			g.node(s)
+		}
+		g.out.WriteByte(')')
+	case reRepeat:
+		// Without groups only the whole length counts, and with single characters each part takes what it can, as a search
+		// that goes back finds it; else Go's choice among matches of one length is another one than PostgreSQL's.
+		g.bounds = g.bounds && n.prefer != preferShort && (g.lone || n.subs[0].op == reSet)
+		g.out.WriteString("(?:")
+		g.node(n.subs[0])
+		g.out.WriteByte(')')
+		g.out.WriteByte('{')
+		g.out.WriteString(strconv.Itoa(n.min))
+		g.out.WriteByte(',')
+		if n.max != unbounded {
+			g.out.WriteString(strconv.Itoa(n.max))
+		}
+		g.out.WriteByte('}')
+	case reGroup:
+		if n.cap > 0 {
+			g.out.WriteByte('(')
+		} else {
+			g.out.WriteString("(?:")
+		}
+		g.node(n.subs[0])
+		g.out.WriteByte(')')
+	case reAssert:
+		g.out.WriteString(map[reAssertion]string{atTextStart: `\A`, atTextEnd: `\z`, atLineStart: `(?m:^)`, atLineEnd: `(?m:$)`}[n.assert])
+		g.heads = g.heads || n.assert == atTextStart || n.assert == atLineStart
+		g.beyond = g.beyond || n.assert >= atWordStart // Go's words are ASCII only
+	default:
+		g.beyond = true
+	}
+}
+
+func (g *goRegex) set(s *charSet) {
+	if c, ok := s.single(); ok {
+		g.out.WriteString(quoteRune(c))
+		return
+	}
+	if s.negate && len(s.items) == 0 && !s.noLine {
+		g.out.WriteString(`(?s:.)`)
+		return
+	}
+	g.out.WriteByte('[')
+	negate := s.negate
+	if len(s.items) == 1 && s.items[0].negate && !negate && charClasses[s.items[0].class].negateGo == "" {
+		s, negate = &charSet{items: []setRange{{class: s.items[0].class}}}, true
+	}
+	if negate {
+		g.out.WriteByte('^')
+		if s.noLine {
+			g.out.WriteString(`\n`)
+		}
+	}
+	for _, it := range s.items {
+		switch {
+		case it.class == "":
+			g.out.WriteString(quoteRune(it.lo))
+			if it.hi != it.lo {
+				g.out.WriteByte('-')
+				g.out.WriteString(quoteRune(it.hi))
 			}
-			bound := t.src[t.pos : t.pos+end+1]
-			for _, n := range strings.Split(strings.Trim(bound, "{}"), ",") {
-				if x, err := strconv.Atoi(n); n != "" && (err != nil || x > 255) {
-					return errRegex("invalid repetition count(s)")
-				}
-			}
-			t.out.WriteString(bound)
-			t.pos += end + 1
-			t.lazily()
-		case ' ', '\t', '\n', '\r', '\v', '\f':
-			if !t.flags.expanded {
-				t.out.WriteByte(c)
-			}
-			t.pos++
-		case '#':
-			if !t.flags.expanded {
-				t.out.WriteByte(c)
-				t.pos++
-				continue
-			}
-			for t.pos < len(t.src) && t.src[t.pos] != '\n' {
-				t.pos++
-			}
+		case !it.negate:
+			g.out.WriteString(charClasses[it.class].inGo)
 		default:
-			t.out.WriteByte(c)
-			t.pos++
+			not := charClasses[it.class].negateGo
+			g.beyond = g.beyond || not == ""
+			g.out.WriteString(not)
 		}
 	}
-	return nil
-}
-
-func (t *translator) lazily() {
-	if t.pos <= t.lazyTo {
-		t.lazy = true
-		if t.pos >= len(t.src) || t.src[t.pos] != '?' {
-			t.out.WriteByte('?')
-			return
-		}
-	}
-	if t.pos < len(t.src) && t.src[t.pos] == '?' {
-		t.lazy = true
-		t.out.WriteByte('?')
-		t.pos++
-	}
-}
-
-func (t *translator) group() error {
-	rest := t.src[t.pos:]
-	switch {
-	case strings.HasPrefix(rest, "(?:"):
-		t.out.WriteString("(?:")
-		t.pos += 3
-	case strings.HasPrefix(rest, "(?#"):
-		end := strings.IndexByte(rest, ')')
-		if end < 0 {
-			return errRegex("parentheses () not balanced")
-		}
-		t.pos += end + 1
-	case strings.HasPrefix(rest, "(?=") || strings.HasPrefix(rest, "(?!") || strings.HasPrefix(rest, "(?<"):
-		return errRegexUnsupported("lookaround")
-	case strings.HasPrefix(rest, "(?"):
-		return errRegex("quantifier operand invalid")
-	default:
-		t.out.WriteByte('(')
-		t.pos++
-	}
-	return nil
-}
-
-// wordAt reports whether the expression goes on at i with something that only a word character matches.
-func (t *translator) wordAt(i int) bool {
-	for i < len(t.src) && t.src[i] == '(' {
-		i++
-		if strings.HasPrefix(t.src[i:], "?:") {
-			i += 2
-		}
-	}
-	if i >= len(t.src) {
-		return false
-	}
-	if t.src[i] == '\\' {
-		return i+1 < len(t.src) && (t.src[i+1] == 'w' || t.src[i+1] == 'd')
-	}
-	return isWordByte(t.src[i])
-}
-
-func isWordByte(c byte) bool {
-	return c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= utf8.RuneSelf
-}
-
-// wordBefore is wordAt for what comes before i.
-func (t *translator) wordBefore(i int) bool {
-	for i > 0 && (t.src[i-1] == ')' || t.src[i-1] == '+') {
-		i--
-	}
-	if i >= 2 && t.src[i-2] == '\\' {
-		return t.src[i-1] == 'w' || t.src[i-1] == 'd'
-	}
-	return i > 0 && isWordByte(t.src[i-1])
-}
-
-func (t *translator) escape() error {
-	if t.pos+1 >= len(t.src) {
-		return errRegex("invalid escape \\ sequence")
-	}
-	c := t.src[t.pos+1]
-	switch c {
-	case 'm':
-		if !t.wordAt(t.pos + 2) {
-			return errRegexUnsupported(`\m before anything but a word character`)
-		}
-		t.out.WriteString(`\b`)
-	case 'M':
-		if !t.wordBefore(t.pos) {
-			return errRegexUnsupported(`\M after anything but a word character`)
-		}
-		t.out.WriteString(`\b`)
-	case 'y':
-		t.out.WriteString(`\b`)
-	case 'Y':
-		t.out.WriteString(`\B`)
-	case 'A':
-		t.out.WriteString(`\A`)
-	case 'Z':
-		t.out.WriteString(`\z`)
-	case 'd', 'D', 's', 'S':
-		t.out.WriteByte('\\')
-		t.out.WriteByte(c)
-	case 'w':
-		t.out.WriteString("[" + wordClass + "]")
-	case 'W':
-		t.out.WriteString("[^" + wordClass + "]")
-	case '1', '2', '3', '4', '5', '6', '7', '8', '9':
-		return errRegexUnsupported("back references")
-	default:
-		r, err := t.charEscape()
-		if err != nil {
-			return err
-		}
-		t.out.WriteString(quoteRune(r))
-		return nil
-	}
-	t.pos += 2
-	return nil
+	g.out.WriteByte(']')
 }
 
 func quoteRune(r rune) string {
-	if r < utf8.RuneSelf && !isWordByte(byte(r)) {
+	if r < utf8.RuneSelf && !isAlnumByte(byte(r)) {
 		return fmt.Sprintf(`\x%02x`, r)
 	}
 	return string(r)
-}
-
-// charEscape reads an escape that stands for one character, in and outside brackets.
-func (t *translator) charEscape() (rune, error) {
-	c := t.src[t.pos+1]
-	t.pos += 2
-	hex := func(n int) (rune, error) {
-		if t.pos+n > len(t.src) {
-			return 0, errRegex("invalid escape \\ sequence")
-		}
-		x, err := strconv.ParseUint(t.src[t.pos:t.pos+n], 16, 32)
-		if err != nil || x > utf8.MaxRune {
-			return 0, errRegex("invalid escape \\ sequence")
-		}
-		t.pos += n
-		return rune(x), nil
-	}
-	switch c {
-	case 'a':
-		return '\a', nil
-	case 'b':
-		return '\b', nil
-	case 'B':
-		return '\\', nil
-	case 'e':
-		return 0x1b, nil
-	case 'f':
-		return '\f', nil
-	case 'n':
-		return '\n', nil
-	case 'r':
-		return '\r', nil
-	case 't':
-		return '\t', nil
-	case 'v':
-		return '\v', nil
-	case 'u':
-		return hex(4)
-	case 'U':
-		return hex(8)
-	case 'x':
-		n := 0
-		for t.pos+n < len(t.src) && n < 6 && strings.IndexByte("0123456789abcdefABCDEF", t.src[t.pos+n]) >= 0 {
-			n++
-		}
-		return hex(n)
-	case 'c':
-		if t.pos >= len(t.src) {
-			return 0, errRegex("invalid escape \\ sequence")
-		}
-		t.pos++
-		return rune(t.src[t.pos-1] & 31), nil
-	case '0':
-		x := rune(0)
-		for n := 0; n < 2 && t.pos < len(t.src) && t.src[t.pos] >= '0' && t.src[t.pos] <= '7'; n++ {
-			x = x*8 + rune(t.src[t.pos]-'0')
-			t.pos++
-		}
-		return x, nil
-	}
-	if isWordByte(c) && c < utf8.RuneSelf && c != '_' {
-		return 0, errRegex("invalid escape \\ sequence")
-	}
-	t.pos--
-	r, w := utf8.DecodeRuneInString(t.src[t.pos:])
-	t.pos += w
-	return r, nil
-}
-
-var classNames = map[string]string{
-	"alpha": `\p{L}`, "digit": `0-9`, "alnum": `\p{L}\p{N}`, "upper": `\p{Lu}`, "lower": `\p{Ll}`,
-	"space": `\s\x0b`, "blank": ` \t`, "punct": `[:punct:]`, "xdigit": `0-9A-Fa-f`, "cntrl": `[:cntrl:]`,
-	"print": `[:print:]`, "graph": `[:graph:]`, "word": wordClass, "ascii": `\x00-\x7f`,
-}
-
-// class translates a bracket expression.
-func (t *translator) class() error {
-	if strings.HasPrefix(t.src[t.pos:], "[[:<:]]") || strings.HasPrefix(t.src[t.pos:], "[[:>:]]") {
-		t.out.WriteString(`\b`)
-		t.pos += 7
-		return nil
-	}
-	t.pos++
-	t.out.WriteByte('[')
-	if t.pos < len(t.src) && t.src[t.pos] == '^' {
-		t.out.WriteByte('^')
-		t.pos++
-		if !t.flags.dotNewline {
-			t.out.WriteString(`\n`)
-		}
-	}
-	for first := true; ; first = false {
-		if t.pos >= len(t.src) {
-			return errRegex("brackets [] not balanced")
-		}
-		c := t.src[t.pos]
-		switch {
-		case c == ']' && !first:
-			t.out.WriteByte(']')
-			t.pos++
-			return nil
-		case c == '[' && t.pos+1 < len(t.src) && strings.IndexByte(":.=", t.src[t.pos+1]) >= 0:
-			kind := t.src[t.pos+1]
-			end := strings.Index(t.src[t.pos+2:], string(kind)+"]")
-			if end < 0 {
-				return errRegex("brackets [] not balanced")
-			}
-			name := t.src[t.pos+2 : t.pos+2+end]
-			t.pos += end + 4
-			switch {
-			case kind == ':':
-				s, ok := classNames[name]
-				if !ok {
-					return errRegex("invalid character class")
-				}
-				t.out.WriteString(s)
-			case utf8.RuneCountInString(name) == 1:
-				r, _ := utf8.DecodeRuneInString(name)
-				t.out.WriteString(quoteRune(r))
-			default:
-				return errRegex("invalid collating element")
-			}
-		case c == '\\':
-			if t.pos+1 >= len(t.src) {
-				return errRegex("invalid escape \\ sequence")
-			}
-			switch e := t.src[t.pos+1]; e {
-			case 'd', 's', 'D', 'S':
-				t.out.WriteByte('\\')
-				t.out.WriteByte(e)
-				t.pos += 2
-			case 'w':
-				t.out.WriteString(wordClass)
-				t.pos += 2
-			default:
-				r, err := t.charEscape()
-				if err != nil {
-					return err
-				}
-				t.out.WriteString(quoteRune(r))
-			}
-		case c == '-':
-			// A range where something stands on both sides, else a minus.
-			next := t.pos + 1
-			if first || next >= len(t.src) || t.src[next] == ']' {
-				t.out.WriteString(`\-`)
-			} else {
-				t.out.WriteByte('-')
-			}
-			t.pos++
-		default:
-			r, w := utf8.DecodeRuneInString(t.src[t.pos:])
-			t.out.WriteString(quoteRune(r))
-			t.pos += w
-		}
-	}
 }

@@ -14,19 +14,20 @@ import (
 // regexMemo keeps the last expression compiled, as patterns rarely change between rows.
 type regexMemo struct {
 	pattern, flags string
-	re             *regex
+	re             *regexMatcher
 	err            error
 	c              *Ctx
 }
 
-func (m *regexMemo) get(pattern, flags string) (*regex, error) {
+func (m *regexMemo) get(pattern, flags string) (*regexMatcher, error) {
 	if m.re == nil && m.err == nil || m.pattern != pattern || m.flags != flags {
 		m.pattern, m.flags = strings.Clone(pattern), strings.Clone(flags)
 		m.re = nil
 		var f regexFlags
 		if f, m.err = parseFlags(flags); m.err == nil {
-			if m.re, m.err = compileRegex(m.pattern, f); m.err == nil {
-				m.re.c = m.c
+			var re *regex
+			if re, m.err = compileRegex(m.pattern, f); m.err == nil {
+				m.re = re.matcher(m.c)
 			}
 		}
 	}
@@ -34,8 +35,8 @@ func (m *regexMemo) get(pattern, flags string) (*regex, error) {
 }
 
 func regexKernel(flags string, negate bool) Kernel {
-	return func(_ *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
-		var m regexMemo
+	return func(c *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
+		m := regexMemo{c: c}
 		for i := range n {
 			if out.IsNull(i) {
 				continue
@@ -46,14 +47,19 @@ func regexKernel(flags string, negate bool) Kernel {
 					continue
 				}
 			}
-			out.Bools[i] = m.re.match(args[0].Bytes(i)) != negate
+			matched, err := m.re.match(args[0].Bytes(i))
+			if err != nil {
+				out.Fail(i, err)
+				continue
+			}
+			out.Bools[i] = matched != negate
 		}
 	}
 }
 
 // regexRows adapts a strict function whose first arguments are text and pattern, and
 // whose argument flagsAt (-1 for none) holds flags. A nil result is NULL.
-func regexRows(flagsAt int, f func(r *regex, a []*vec.Vec, i int) (types.Datum, error)) Kernel {
+func regexRows(flagsAt int, f func(r *regexMatcher, a []*vec.Vec, i int) (types.Datum, error)) Kernel {
 	return func(c *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 		m := regexMemo{c: c}
 		for i := range n {
@@ -97,25 +103,25 @@ func groups(s string, m []int) []types.Datum {
 
 func textArray(elems []types.Datum) string { return types.NewArray(types.Text, elems).Encode() }
 
-func regexpMatch(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+func regexpMatch(r *regexMatcher, a []*vec.Vec, i int) (types.Datum, error) {
 	if r.global {
 		return nil, errNoGlobal("regexp_match()")
 	}
 	s := a[0].Str(i)
-	m := r.re.FindStringSubmatchIndex(s)
-	if m == nil {
-		return nil, nil
+	m, err := r.find(s, 0)
+	if m == nil || err != nil {
+		return nil, err
 	}
 	return textArray(groups(s, m)), nil
 }
 
 // substringRegex is substring(text from pattern): the first group, or all of the match.
-func substringRegex(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+func substringRegex(r *regexMatcher, a []*vec.Vec, i int) (types.Datum, error) {
 	s := a[0].Str(i)
-	m := r.re.FindStringSubmatchIndex(s)
+	m, err := r.find(s, 0)
 	switch {
-	case m == nil:
-		return nil, nil
+	case m == nil || err != nil:
+		return nil, err
 	case len(m) == 2:
 		return s[m[0]:m[1]], nil
 	case m[2] < 0:
@@ -150,10 +156,14 @@ func appendReplacement(dst []byte, with, s string, m []int) []byte {
 }
 
 // replaceMatches replaces the match number nth (0: all) of those from byte start on.
-func replaceMatches(r *regex, s, with string, start, nth int) (types.Datum, error) {
+func replaceMatches(r *regexMatcher, s, with string, start, nth int) (types.Datum, error) {
 	var dst []byte
 	at, seen := 0, 0
-	for _, m := range r.matches(s, start, nth) {
+	ms, err := r.findAll(s, start, nth)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range ms {
 		seen++
 		if nth > 0 && seen != nth {
 			continue
@@ -178,49 +188,6 @@ func replaceMatches(r *regex, s, with string, start, nth int) (types.Datum, erro
 	return string(dst), nil
 }
 
-// matches gives the first limit matches (0: all) that start at byte start or later.
-// Unlike Go's, PostgreSQL's search finds an empty match right behind another one.
-func (r *regex) matches(s string, start, limit int) [][]int {
-	if start > len(s) {
-		return nil
-	}
-	if start > 0 && r.heads { // the beginning is that of s, not where the search starts
-		return slices.DeleteFunc(r.matches(s, 0, 0), func(m []int) bool { return m[0] < start })
-	}
-	if limit <= 0 || r.empty {
-		limit = -1
-	}
-	ms := r.findAll(s[start:], limit)
-	if r.empty {
-		var all [][]int
-		for k, m := range ms {
-			all = append(all, m)
-			if m[0] == m[1] || k+1 < len(ms) && ms[k+1][0] == m[1] {
-				continue
-			}
-			if e := r.re.FindStringSubmatchIndex(s[start+m[1]:]); e != nil && e[0] == 0 && e[1] == 0 {
-				for i := range e {
-					if e[i] >= 0 {
-						e[i] += m[1]
-					}
-				}
-				all = append(all, e)
-			}
-		}
-		ms = all
-	}
-	if start > 0 {
-		for _, m := range ms {
-			for i := range m {
-				if m[i] >= 0 {
-					m[i] += start
-				}
-			}
-		}
-	}
-	return ms
-}
-
 // searchFrom gives the byte where a search from character start (from 1 on) begins; beyond the end nothing matches.
 func searchFrom(s string, start int32) int {
 	if start > charLen(s)+1 {
@@ -242,7 +209,7 @@ func errParam(name string, v int32) error {
 }
 
 func regexpReplaceFrom(flagsAt int) Kernel {
-	return regexRows(flagsAt, func(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+	return regexRows(flagsAt, func(r *regexMatcher, a []*vec.Vec, i int) (types.Datum, error) {
 		start, nth := argInt(a, 3, i, 1), argInt(a, 4, i, 1)
 		if start <= 0 {
 			return nil, errParam("start", start)
@@ -263,22 +230,26 @@ func regexpReplaceFrom(flagsAt int) Kernel {
 }
 
 // splitRegex cuts s at the matches; an empty match at an end or just after another match cuts nothing.
-func splitRegex(r *regex, s string) []types.Datum {
+func splitRegex(r *regexMatcher, s string) ([]types.Datum, error) {
 	at := 0
-	matches := r.findAll(s, -1)
-	r.c.Need(48 * len(matches))
-	out := make([]types.Datum, 0, len(matches)+1)
-	for _, m := range matches {
-		if m[0] == m[1] && (m[0] == at || m[0] == len(s)) {
-			continue
-		}
-		out = append(out, s[at:m[0]])
-		at = m[1]
+	ms, err := r.findAll(s, 0, 0)
+	if err != nil {
+		return nil, err
 	}
-	return append(out, s[at:])
+	r.c.Need(48 * len(ms))
+	out := make([]types.Datum, 0, len(ms)+1)
+	end := 0 // of the match before, also of one that cuts nothing
+	for _, m := range ms {
+		if m[0] < len(s) && m[1] > end {
+			out = append(out, s[at:m[0]])
+			at = m[1]
+		}
+		end = m[1]
+	}
+	return append(out, s[at:]), nil
 }
 
-func regexpInstr(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+func regexpInstr(r *regexMatcher, a []*vec.Vec, i int) (types.Datum, error) {
 	s := a[0].Str(i)
 	start, nth, end, sub := argInt(a, 2, i, 1), argInt(a, 3, i, 1), argInt(a, 4, i, 0), argInt(a, 6, i, 0)
 	m, err := nthMatch(r, s, start, nth, sub, "regexp_instr()")
@@ -295,7 +266,7 @@ func regexpInstr(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
 }
 
 // nthMatch gives the bounds of group sub of the match number nth, nil for none.
-func nthMatch(r *regex, s string, start, nth, sub int32, name string) ([]int, error) {
+func nthMatch(r *regexMatcher, s string, start, nth, sub int32, name string) ([]int, error) {
 	switch {
 	case start <= 0:
 		return nil, errParam("start", start)
@@ -307,9 +278,9 @@ func nthMatch(r *regex, s string, start, nth, sub int32, name string) ([]int, er
 		return nil, errNoGlobal(name)
 	}
 	at := searchFrom(s, start)
-	ms := r.matches(s, at, int(nth))
-	if len(ms) < int(nth) {
-		return nil, nil
+	ms, err := r.findAll(s, at, int(nth))
+	if err != nil || len(ms) < int(nth) {
+		return nil, err
 	}
 	m := ms[nth-1]
 	if int(sub)*2 >= len(m) || m[2*sub] < 0 {
@@ -318,7 +289,7 @@ func nthMatch(r *regex, s string, start, nth, sub int32, name string) ([]int, er
 	return m[2*sub : 2*sub+2], nil
 }
 
-func regexpSubstr(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+func regexpSubstr(r *regexMatcher, a []*vec.Vec, i int) (types.Datum, error) {
 	s := a[0].Str(i)
 	m, err := nthMatch(r, s, argInt(a, 2, i, 1), argInt(a, 3, i, 1), argInt(a, 5, i, 0), "regexp_substr()")
 	if err != nil || m == nil {
@@ -328,7 +299,7 @@ func regexpSubstr(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
 }
 
 // similarSubstring is substring(text similar pattern escape esc).
-func similarSubstring(_ *Ctx, a []types.Datum) (types.Datum, error) {
+func similarSubstring(c *Ctx, a []types.Datum) (types.Datum, error) {
 	p, err := similarToRegexp(a[1].(string), a[2].(string))
 	if err != nil {
 		return nil, err
@@ -338,9 +309,9 @@ func similarSubstring(_ *Ctx, a []types.Datum) (types.Datum, error) {
 		return nil, err
 	}
 	s := a[0].(string)
-	switch m := r.re.FindStringSubmatchIndex(s); {
-	case m == nil:
-		return nil, nil
+	switch m, err := r.matcher(c).find(s, 0); {
+	case m == nil || err != nil:
+		return nil, err
 	case len(m) > 2:
 		return s[m[2]:m[3]], nil
 	}
@@ -348,7 +319,7 @@ func similarSubstring(_ *Ctx, a []types.Datum) (types.Datum, error) {
 }
 
 // regexpOf compiles the pattern of a set-returning call.
-func regexpOf(c *Ctx, args []types.Datum) (*regex, string, error) {
+func regexpOf(c *Ctx, args []types.Datum) (*regexMatcher, string, error) {
 	flags := ""
 	if len(args) > 2 {
 		flags = args[2].(string)
@@ -358,10 +329,10 @@ func regexpOf(c *Ctx, args []types.Datum) (*regex, string, error) {
 		return nil, "", err
 	}
 	r, err := compileRegex(args[1].(string), f)
-	if err == nil {
-		r.c = c
+	if err != nil {
+		return nil, "", err
 	}
-	return r, args[0].(string), err
+	return r.matcher(c), args[0].(string), nil
 }
 
 func init() {
@@ -373,14 +344,14 @@ func init() {
 			op(t+" "+o.sym+" text bool", regexKernel(o.flags, o.negate))
 		}
 	}
-	defs([]string{"regexp_like(text,text) bool", "regexp_like(text,text,text) bool"}, regexRows(2, func(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+	defs([]string{"regexp_like(text,text) bool", "regexp_like(text,text,text) bool"}, regexRows(2, func(r *regexMatcher, a []*vec.Vec, i int) (types.Datum, error) {
 		if r.global {
 			return nil, errNoGlobal("regexp_like()")
 		}
-		return r.match(a[0].Bytes(i)), nil
+		return r.match(a[0].Bytes(i))
 	}))
 	defs([]string{"regexp_match(text,text) text[]", "regexp_match(text,text,text) text[]"}, regexRows(2, regexpMatch))
-	defs([]string{"regexp_replace(text,text,text) text", "regexp_replace(text,text,text,text) text"}, regexRows(3, func(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+	defs([]string{"regexp_replace(text,text,text) text", "regexp_replace(text,text,text,text) text"}, regexRows(3, func(r *regexMatcher, a []*vec.Vec, i int) (types.Datum, error) {
 		nth := 1
 		if r.global {
 			nth = 0
@@ -390,7 +361,7 @@ func init() {
 	defs([]string{"regexp_replace(text,text,text,int4) text", "regexp_replace(text,text,text,int4,int4) text",
 		"regexp_replace(text,text,text,int4,int4,text) text"}, regexpReplaceFrom(5))
 	defs([]string{"regexp_count(text,text) int4", "regexp_count(text,text,int4) int4", "regexp_count(text,text,int4,text) int4"},
-		regexRows(3, func(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+		regexRows(3, func(r *regexMatcher, a []*vec.Vec, i int) (types.Datum, error) {
 			start := argInt(a, 2, i, 1)
 			if start <= 0 {
 				return nil, errParam("start", start)
@@ -399,7 +370,8 @@ func init() {
 				return nil, errNoGlobal("regexp_count()")
 			}
 			s := a[0].Str(i)
-			return int32(len(r.matches(s, searchFrom(s, start), 0))), nil
+			ms, err := r.findAll(s, searchFrom(s, start), 0)
+			return int32(len(ms)), err
 		}))
 	defs([]string{"regexp_instr(text,text) int4", "regexp_instr(text,text,int4) int4", "regexp_instr(text,text,int4,int4) int4",
 		"regexp_instr(text,text,int4,int4,int4) int4", "regexp_instr(text,text,int4,int4,int4,text) int4",
@@ -407,11 +379,15 @@ func init() {
 	defs([]string{"regexp_substr(text,text) text", "regexp_substr(text,text,int4) text", "regexp_substr(text,text,int4,int4) text",
 		"regexp_substr(text,text,int4,int4,text) text", "regexp_substr(text,text,int4,int4,text,int4) text"}, regexRows(4, regexpSubstr))
 	defs([]string{"regexp_split_to_array(text,text) text[]", "regexp_split_to_array(text,text,text) text[]"},
-		regexRows(2, func(r *regex, a []*vec.Vec, i int) (types.Datum, error) {
+		regexRows(2, func(r *regexMatcher, a []*vec.Vec, i int) (types.Datum, error) {
 			if r.global {
 				return nil, errNoGlobal("regexp_split_to_array()")
 			}
-			return textArray(splitRegex(r, a[0].Str(i))), nil
+			parts, err := splitRegex(r, a[0].Str(i))
+			if err != nil {
+				return nil, err
+			}
+			return textArray(parts), nil
 		}))
 	def("substring(text,text) text", regexRows(-1, substringRegex))
 	def("substring(text,text,text) text", rowD(similarSubstring, true))
@@ -426,10 +402,11 @@ func init() {
 			if r.global {
 				limit = 0
 			}
-			for k, m := range r.matches(s, 0, limit) {
-				if limit > 0 && k == limit {
-					break
-				}
+			ms, err := r.findAll(s, 0, limit)
+			if err != nil {
+				return err
+			}
+			for _, m := range ms {
 				emit.Cols[0].AppendStr(textArray(groups(s, m)))
 			}
 			return nil
@@ -444,7 +421,11 @@ func init() {
 			if r.global {
 				return errNoGlobal("regexp_split_to_table()")
 			}
-			for _, d := range splitRegex(r, s) {
+			parts, err := splitRegex(r, s)
+			if err != nil {
+				return err
+			}
+			for _, d := range parts {
 				emit.Cols[0].AppendDatum(d)
 			}
 			return nil

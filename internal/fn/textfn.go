@@ -319,7 +319,7 @@ func parseIdent(s string, strict bool) ([]types.Datum, error) {
 			rest = q[end+1:]
 		} else {
 			n := 0
-			for n < len(rest) && (isWordByte(rest[n]) || n > 0 && rest[n] == '$') && (n > 0 || rest[n] < '0' || rest[n] > '9') {
+			for n < len(rest) && ((rest[n] == '_' || rest[n] >= utf8.RuneSelf || isAlnumByte(rest[n])) || n > 0 && rest[n] == '$') && (n > 0 || rest[n] < '0' || rest[n] > '9') {
 				n++
 			}
 			if n == 0 {

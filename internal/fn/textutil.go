@@ -67,7 +67,7 @@ func unistr(s string) (string, error) {
 			return "", bad
 		}
 		if !utf8.ValidRune(rune(x)) || x > utf8.MaxRune {
-			return "", pgerr.New(pgerr.SyntaxError, "invalid Unicode code point: %04X", x)
+			return "", pgerr.New(pgerr.InvalidParameterValue, "invalid Unicode code point: %0*X", n, x)
 		}
 		b.WriteRune(rune(x))
 		i += n

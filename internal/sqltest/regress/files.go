@@ -66,7 +66,7 @@ var outside = []struct {
 	{"operators, aggregates, casts, classes and procedures that a user defines", regexp.MustCompile(
 		`(?is)^(create|alter|drop)\s+(or\s+replace\s+)?(operator|aggregate|cast|procedure|transform|conversion|access\s+method|text\s+search|statistics|collation)\b`)},
 	{"geometric, network, text search, range, bit, money and XML types", regexp.MustCompile(
-		`(?is)\b(point|lseg|box|path|polygon|circle|macaddr8?|tsvector|tsquery|int4range|int8range|numrange|daterange|tsrange|tstzrange|int4multirange|bit|varbit|money|xml|xid|xid8|pg_lsn|txid_snapshot|pg_snapshot)\b`)},
+		`(?is)\b(point|lseg|box|path|polygon|circle|macaddr8?|tsvector|to_tsvector|jsonb?_to_tsvector|ts_headline|to_tsquery|tsquery|int4range|int8range|numrange|daterange|tsrange|tstzrange|int4multirange|bit|varbit|money|xml|xid|xid8|pg_lsn|txid_snapshot|pg_snapshot)\b`)},
 	{"row security, roles and grants", regexp.MustCompile(`(?is)^(grant|revoke|reassign)\b|^(create|alter|drop)\s+(user|role|policy|group)\b|\brow\s+level\s+security\b|^(re)?set\s+(session\s+authorization|role)\b`)},
 	{"prepared transactions, locks and large objects", regexp.MustCompile(`(?is)^(prepare\s+transaction|commit\s+prepared|rollback\s+prepared|lock)\b|\blo_\w+\s*\(`)},
 	{"storage: ANALYZE, CLUSTER, VACUUM, TABLESPACE, tuple headers", regexp.MustCompile(`(?is)^(analyze|cluster|vacuum|checkpoint)\b|\btablespace\b|\b(ctid|xmin|xmax|cmin|cmax)\b|\bpg_(relation|column|table)_\w+\s*\(`)},
