@@ -293,6 +293,9 @@ var shapes = []shape{
 	{name: "in as value", sql: `SELECT id, v IN (SELECT w FROM u) AS e FROM t`},
 	{name: "any all", sql: `SELECT id, v FROM t WHERE v > ALL (SELECT w FROM u WHERE k = 'a') OR v = ANY (SELECT w FROM u WHERE k = 'b')`},
 	{name: "lateral", sql: `SELECT t.id, l.w FROM t, LATERAL (SELECT w FROM u WHERE u.k = t.k ORDER BY w DESC NULLS LAST LIMIT 1) l`},
+	{name: "lateral full join", sql: `SELECT t.id, l.w, l.z FROM t, LATERAL (SELECT x.w, y.z FROM (SELECT w FROM u WHERE u.k = t.k) x FULL JOIN (VALUES (1), (t.v)) y (z) ON y.z = x.w) l`},
+	{name: "lateral right join", sql: `SELECT t.id, l.w, l.z FROM t, LATERAL (SELECT x.w, y.z FROM (SELECT w FROM u WHERE u.k = t.k) x RIGHT JOIN (VALUES (1), (2), (NULL)) y (z) ON y.z = x.w AND t.v > 1) l`},
+	{name: "outer aggregate", sql: `SELECT k, (SELECT max(t.v) + count(*) FROM u WHERE u.k = t.k) AS m FROM t GROUP BY k`},
 	{name: "cte", sql: `WITH s AS (SELECT k, count(*) AS c FROM t GROUP BY k) SELECT a.k, a.c, b.c AS d FROM s a JOIN s b ON a.c <= b.c`},
 
 	// Values and sets of rows.
