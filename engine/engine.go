@@ -258,9 +258,15 @@ func (e *Engine) Close() error {
 
 // addRelation makes a relation known from now on. The caller holds e.cut.
 func (e *Engine) addRelation(r *relation) {
+	e.begins(r)
+	e.relations[r.rel.OID] = r
+}
+
+// begins notes that what a relation contained before now is not its past any more: it is new, or has other columns. The caller holds e.cut.
+func (e *Engine) begins(r *relation) {
 	e.lastTick = max(e.clock(), e.lastTick+1)
 	r.born = e.lastTick
-	e.relations[r.rel.OID] = r
+	e.history.forget(r.rel.OID)
 }
 
 // Catalog gives the catalog as it is now.

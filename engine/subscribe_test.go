@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -244,5 +245,46 @@ func TestHistoryForgets(t *testing.T) {
 	}
 	if kept == 0 || kept == len(at) {
 		t.Errorf("%d of %d times are remembered", kept, len(at))
+	}
+}
+
+// TestAsOfAfterReplacing: the past of a view that was replaced, and of a table that has got other columns, begins there.
+func TestAsOfAfterReplacing(t *testing.T) {
+	_, s := open(t)
+	now := func() string {
+		time.Sleep(2 * time.Millisecond)
+		defer time.Sleep(2 * time.Millisecond)
+		return run(t, s, "SELECT clock_timestamp()")[0]
+	}
+	content := func(what, at string) (rows []string) {
+		for _, row := range run(t, s, "SUBSCRIBE "+what+" AS OF '"+at+"' UP TO now()") {
+			_, row, _ = strings.Cut(row, "|f|")
+			rows = append(rows, row)
+		}
+		slices.Sort(rows)
+		return rows
+	}
+	same := func(got []string, want ...string) {
+		t.Helper()
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	run(t, s, "CREATE TABLE t (a int, b int); CREATE MATERIALIZED VIEW m AS SELECT a FROM t; INSERT INTO t VALUES (1, 10)")
+	before := now()
+	run(t, s, "INSERT INTO t VALUES (2, 20); CREATE OR REPLACE MATERIALIZED VIEW m AS SELECT a + 100 AS a FROM t")
+	after := now()
+	run(t, s, "INSERT INTO t VALUES (3, 30)")
+	same(content("m", after), "1|101", "1|102", "1|103")
+	if _, err := tryRun(s, "SUBSCRIBE m AS OF '"+before+"' UP TO now()"); pgerr.Code(err) != "72000" {
+		t.Errorf("a view as of before it was replaced: %v", err)
+	}
+	same(content("t", before), "1|1|10", "1|2|20", "1|3|30")
+	run(t, s, "DROP MATERIALIZED VIEW m; BEGIN; ALTER TABLE t DROP COLUMN a; ALTER TABLE t ADD COLUMN c text DEFAULT 'x'; INSERT INTO t VALUES (40, 'y'); COMMIT")
+	altered := now()
+	run(t, s, "DELETE FROM t WHERE b = 10; INSERT INTO t VALUES (50, 'z')")
+	same(content("t", altered), "-1|10|x", "1|10|x", "1|20|x", "1|30|x", "1|40|y", "1|50|z")
+	if _, err := tryRun(s, "SUBSCRIBE t AS OF '"+after+"' UP TO now()"); pgerr.Code(err) != "72000" {
+		t.Errorf("a table as of before it had its columns: %v", err)
 	}
 }

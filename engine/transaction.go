@@ -347,8 +347,7 @@ func (e *Engine) publishDDL(k *commit, t *tx) {
 				r.table.SetName(rel.Name)
 			}
 			if slices.Contains(t.change.Rewrite, rel.OID) {
-				e.lastTick = max(e.clock(), e.lastTick+1)
-				r.born = e.lastTick // what came before has other columns
+				e.begins(r)
 			}
 		}
 		for _, oid := range t.change.Drop {

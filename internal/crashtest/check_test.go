@@ -231,7 +231,10 @@ func (a *alterer) check(k *checker) {
 // check checks that a view that was paused still is, and one that was not is not.
 func (p *pauser) check(k *checker) {
 	paused := k.one("SELECT state FROM sys.jobs WHERE relation = 'pausable'") == "paused"
-	if k.err == nil && paused != p.paused && !p.maybe {
+	if k.err != nil {
+		return
+	}
+	if paused != p.paused && !p.maybe {
 		k.w.violation("view pausable is paused: %v, acknowledged: %v", paused, p.paused)
 	}
 	p.paused, p.maybe = paused, false
