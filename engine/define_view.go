@@ -61,7 +61,12 @@ func (s *Session) createView(ctx context.Context, x *ast.CreateView) (string, er
 		return "", pgerr.New(pgerr.FeatureNotSupported, "a view that is not materialized cannot carry EMIT").
 			WithHint("Use CREATE MATERIALIZED VIEW, or write EMIT in the query that reads the view.").At(x.Query.Emit.Pos)
 	}
-	q, err := planner.PlanView(x.Query, s.planOptions(nil, x.Text))
+	o := s.planOptions(nil, x.Text)
+	o.NoModifying = "views must not contain data-modifying statements in WITH"
+	if x.Materialized {
+		o.NoModifying = "materialized views must not use data-modifying statements in WITH"
+	}
+	q, err := planner.PlanView(x.Query, o)
 	if err != nil && !x.Materialized && pgerr.Code(err) == pgerr.FeatureNotSupported {
 		// What cannot be continuous (WITH RECURSIVE) may still be read.
 		if snapshot, e := planner.PlanQuery(x.Query, s.planOptions(nil, x.Text)); e == nil {

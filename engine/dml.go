@@ -7,13 +7,13 @@ import (
 	"strings"
 
 	"streamsql/catalog"
-	"streamsql/exec"
 	"streamsql/internal/mem"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
 	"streamsql/sql/parser/ast"
 	"streamsql/sql/planner"
+	"streamsql/state"
 )
 
 func releaseAll(bs []*vec.Batch) {
@@ -72,13 +72,16 @@ func returningColumns(d *planner.DML) []Column {
 	return out
 }
 
-// newDMLPortal makes the portal of INSERT, UPDATE and DELETE.
+// newDMLPortal makes the portal of INSERT, UPDATE, DELETE, MERGE, and of a query with such statements in WITH.
 func (s *Session) newDMLPortal(st *Statement, args []types.Datum) Portal {
 	d, columns := st.dml, st.columns
 	var affected int64
-	tag := func(int64) string {
-		if d.Kind == planner.InsertDML {
+	tag := func(rows int64) string {
+		switch d.Kind {
+		case planner.InsertDML:
 			return fmt.Sprintf("INSERT 0 %d", affected)
+		case planner.SelectDML:
+			return fmt.Sprintf("SELECT %d", rows)
 		}
 		return fmt.Sprintf("%s %d", dmlName(d.Kind), affected)
 	}
@@ -89,15 +92,28 @@ func (s *Session) newDMLPortal(st *Statement, args []types.Datum) Portal {
 	}}
 }
 
+// changesKept gives what of a statement changes tables that a read-only transaction must not change, "" if nothing does.
+func changesKept(d *planner.DML) string {
+	for _, m := range d.With {
+		if n := changesKept(m.DML); n != "" {
+			return n
+		}
+	}
+	if d.Rel == nil || d.Rel.Temp {
+		return ""
+	}
+	return dmlName(d.Kind)
+}
+
 // executeDML runs a change of a table in the session's transaction, or in one of
 // its own. Where another session has changed the same rows meanwhile it is run again, at last with all other writers held off.
 func (s *Session) executeDML(ctx context.Context, d *planner.DML, args []types.Datum) (returning []*vec.Batch, affected int64, err error) {
-	if s.readOnly() && !d.Rel.Temp {
-		return nil, 0, errReadOnly(dmlName(d.Kind))
+	if n := changesKept(d); n != "" && s.readOnly() {
+		return nil, 0, errReadOnly(n)
 	}
 	if d.Runs {
 		err = s.inTransaction(ctx, func() error {
-			returning, affected, err = s.changeTable(ctx, d, args)
+			returning, affected, err = s.changeTables(ctx, d, args)
 			return err
 		}, func() {
 			releaseAll(returning)
@@ -106,11 +122,11 @@ func (s *Session) executeDML(ctx context.Context, d *planner.DML, args []types.D
 		return returning, affected, err
 	}
 	if s.tx != nil {
-		return s.changeTable(ctx, d, args)
+		return s.changeTables(ctx, d, args)
 	}
 	for try := 0; ; try++ {
 		s.tx = s.newTx(false)
-		returning, affected, err = s.changeTable(ctx, d, args)
+		returning, affected, err = s.changeTables(ctx, d, args)
 		if err != nil {
 			s.rollback()
 			return nil, 0, err
@@ -126,9 +142,81 @@ func (s *Session) executeDML(ctx context.Context, d *planner.DML, args []types.D
 	}
 }
 
+// dmlRun is one execution of a statement.
+type dmlRun struct {
+	args []types.Datum
+	// held counts the rows that the statement gathers. runs says that it calls functions whose bodies the session runs.
+	held *mem.Account
+	runs bool
+	// rows are what the statements in WITH have returned, for those that read it.
+	rows planner.GivenRows
+	// changed are, by table, the rows that a statement in WITH has changed: another one leaves them alone. nil without such statements.
+	changed map[uint32]map[string]bool
+}
+
+// changeTables runs a statement and the data-modifying ones in its WITH: those that are read before it, the others after it, all seeing the tables as
+// they are now.
+func (s *Session) changeTables(ctx context.Context, d *planner.DML, args []types.Datum) (returning []*vec.Batch, affected int64, err error) {
+	held, free := s.e.gather(dmlName(d.Kind))
+	defer free()
+	run := &dmlRun{args: args, held: held, runs: d.Runs, rows: planner.GivenRows{}}
+	// What a function changes that the statement calls is no part of the statement: it sees the tables as they have become.
+	outer := s.pinned
+	s.pinned = nil
+	defer func() { s.pinned = outer }()
+	if d.With == nil {
+		return s.changeTable(ctx, d, run)
+	}
+	run.changed = map[uint32]map[string]bool{}
+	before := s.markTx()
+	s.pinned = map[uint32]*state.TableSnapshot{}
+	for oid, t := range s.tx.tables {
+		if t.work != nil {
+			s.pinned[oid] = t.work.Snapshot()
+		}
+	}
+	defer func() {
+		for _, bs := range run.rows {
+			releaseAll(bs)
+		}
+		if err != nil && s.tx != nil {
+			s.resetTx(before)
+		}
+	}()
+	with := func(read bool) error {
+		for _, m := range d.With {
+			if m.Read != read {
+				continue
+			}
+			rows, _, err := s.changeTable(ctx, m.DML, run)
+			if err != nil {
+				return err
+			}
+			run.rows[m.Rows] = rows
+		}
+		return nil
+	}
+	if err = with(true); err != nil {
+		return nil, 0, err
+	}
+	if d.Kind == planner.SelectDML {
+		returning, err = s.drainPlan(ctx, planner.BindGiven(d.Source, args, run.rows), run)
+	} else {
+		returning, affected, err = s.changeTable(ctx, d, run)
+	}
+	if err == nil {
+		err = with(false)
+	}
+	if err != nil {
+		releaseAll(returning)
+		return nil, 0, err
+	}
+	return returning, affected, nil
+}
+
 // changeTable computes the changes of a statement and applies them to the transaction's copy of the table, all or none.
-func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.Datum) (returning []*vec.Batch, affected int64, err error) {
-	if len(d.Rel.Constraints) > 0 || s.isReferred(d.Rel) { // a foreign key may change more than this table
+func (s *Session) changeTable(ctx context.Context, d *planner.DML, run *dmlRun) (returning []*vec.Batch, affected int64, err error) {
+	if d.Kind == planner.MergeDML || len(d.Rel.Constraints) > 0 || s.isReferred(d.Rel) { // a foreign key may change more than this table
 		before := s.markTx()
 		defer func() {
 			if err != nil && s.tx != nil {
@@ -140,83 +228,200 @@ func (s *Session) changeTable(ctx context.Context, d *planner.DML, args []types.
 	if err != nil {
 		return nil, 0, err
 	}
-	held, free := s.e.gather(dmlName(d.Kind))
-	defer free()
-	rows, err := s.drainPlan(ctx, planner.Bind(d.Source, args), d.Runs, held)
+	rows, err := s.drainPlan(ctx, planner.BindGiven(d.Source, run.args, run.rows), run)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer func() { releaseAll(rows) }()
-	width := len(d.Rel.Columns)
-	var changes, visible []*vec.Batch // visible: what RETURNING sees
+	c := dmlChanges{d: d}
 	defer func() {
 		if err != nil {
-			releaseAll(changes)
+			releaseAll(c.changes)
+			releaseAll(c.gone)
+			releaseAll(c.come)
 		}
-		releaseAll(visible)
+		releaseAll(c.visible)
 	}()
+	width := len(d.Rel.Columns)
 	switch d.Kind {
 	case planner.InsertDML:
-		for _, b := range rows {
-			affected += int64(b.N)
-			if d.OnConflict != nil {
-				continue
-			}
-			changes = append(changes, rowPart(d.Rel, b, 0, vec.Insert))
-		}
 		if d.OnConflict != nil {
-			if changes, affected, err = s.resolveConflicts(ctx, tt, d, rows, args, held); err != nil {
+			if c.changes, c.affected, err = s.resolveConflicts(ctx, tt, d, rows, run); err != nil {
 				return nil, 0, err
 			}
+			for _, b := range c.changes {
+				if b.Ops == nil {
+					c.visible = append(c.visible, b.Retain())
+				}
+			}
+			break
 		}
-		for _, c := range changes {
-			if c.Ops == nil {
-				visible = append(visible, c.Retain())
+		for _, b := range rows {
+			c.insert(b, 0)
+		}
+	case planner.UpdateDML, planner.DeleteDML:
+		if rows, err = s.firstPerRow(d.Rel, rows, run); err != nil {
+			return nil, 0, err
+		}
+		for _, b := range rows {
+			c.delete(b, d.Kind == planner.DeleteDML)
+		}
+		if d.Kind == planner.UpdateDML {
+			for _, b := range rows {
+				c.insert(b, width)
 			}
 		}
-	case planner.UpdateDML:
-		if rows, err = s.firstPerRow(d.Rel, rows); err != nil {
+	case planner.MergeDML:
+		if err = s.mergeRows(&c, rows, run); err != nil {
 			return nil, 0, err
-		}
-		for _, b := range rows {
-			changes = append(changes, rowPart(d.Rel, b, 0, vec.Delete))
-		}
-		for _, b := range rows {
-			affected += int64(b.N)
-			n := rowPart(d.Rel, b, width, vec.Insert)
-			changes = append(changes, n)
-			visible = append(visible, n.Retain())
-		}
-	case planner.DeleteDML:
-		if rows, err = s.firstPerRow(d.Rel, rows); err != nil {
-			return nil, 0, err
-		}
-		for _, b := range rows {
-			affected += int64(b.N)
-			changes = append(changes, rowPart(d.Rel, b, 0, vec.Delete))
-			visible = append(visible, rowPart(d.Rel, b, 0, vec.Insert))
 		}
 	}
 	if d.HasReturning {
-		if err = s.checkRows(ctx, d.Rel, changes); err != nil {
+		if err = s.checkRows(ctx, d.Rel, c.changes); err != nil {
 			return nil, 0, err
 		}
-		if returning, err = s.returning(ctx, d, visible, args, held); err != nil {
+		if returning, err = s.returning(ctx, d, c.visible, run); err != nil {
 			return nil, 0, err
 		}
 	}
-	mine := changes
-	changes = nil
-	if err = s.applyChanges(ctx, tt, mine, d.Kind == planner.UpdateDML || d.OnConflict != nil); err != nil {
-		releaseAll(returning)
-		return nil, 0, err
+	update := d.Kind == planner.UpdateDML || d.OnConflict != nil
+	for i, mine := range [][]*vec.Batch{c.gone, c.changes, c.come} {
+		if mine == nil {
+			continue
+		}
+		*[]*[]*vec.Batch{&c.gone, &c.changes, &c.come}[i] = nil
+		if err = s.applyChanges(ctx, tt, mine, update || d.Kind == planner.MergeDML && i == 1); err != nil {
+			releaseAll(returning)
+			return nil, 0, err
+		}
 	}
-	return returning, affected, nil
+	return returning, c.affected, nil
+}
+
+// dmlChanges gathers what a statement changes, and what RETURNING sees of it.
+type dmlChanges struct {
+	d                *planner.DML
+	changes, visible []*vec.Batch // owned
+	affected         int64
+	// gone and come are, of MERGE, what it deletes and inserts; changes are then what it updates.
+	gone, come []*vec.Batch
+}
+
+// insert adds the new rows that stand from a column on in what the statement's source gave.
+func (c *dmlChanges) insert(b *vec.Batch, from int) {
+	c.affected += int64(b.N)
+	c.changes = append(c.changes, rowPart(c.d.Rel, b, from, vec.Insert))
+	c.see(b, from)
+}
+
+// delete adds old rows; seen says that RETURNING sees them.
+func (c *dmlChanges) delete(b *vec.Batch, seen bool) {
+	c.changes = append(c.changes, rowPart(c.d.Rel, b, 0, vec.Delete))
+	if seen {
+		c.affected += int64(b.N)
+		c.see(b, 0)
+	}
+}
+
+// see gives RETURNING the rows from a column on, and the columns after all of them that it asked for.
+func (c *dmlChanges) see(b *vec.Batch, from int) {
+	if !c.d.HasReturning {
+		return
+	}
+	schema := c.d.Changed.Schema()
+	width := len(c.d.Rel.Columns)
+	cols := make([]int, len(schema.Fields))
+	for i := range cols {
+		if cols[i] = from + i; i >= width {
+			cols[i] = len(b.Cols) - len(cols) + i
+		}
+	}
+	p := b.Project(schema, cols)
+	p.Ops, p.W = nil, nil
+	c.visible = append(c.visible, p)
+}
+
+// mergeRows does what MERGE's source says of each row.
+func (s *Session) mergeRows(c *dmlChanges, rows []*vec.Batch, run *dmlRun) error {
+	rel := c.d.Rel
+	seen := map[string]bool{}
+	width := len(rel.Columns)
+	for _, b := range rows {
+		views := b.Views(nil)
+		var sel [planner.MergeInsert + 1][]int32
+		for r, act := range views[len(views)-1].I32[:b.N] {
+			if act == planner.MergeUpdate || act == planner.MergeDelete {
+				key := rowKey(rel, views, r)
+				if run.left(rel, key) {
+					continue
+				}
+				if seen[key] && rel.PrimaryKey != nil {
+					return pgerr.New(pgerr.CardinalityViolation, "MERGE command cannot affect row a second time").
+						WithHint("Ensure that not more than one source row matches any one target row.")
+				}
+				seen[key] = true
+			}
+			sel[act] = append(sel[act], int32(r))
+		}
+		for act, rs := range sel {
+			if act == int(planner.MergeNothing) || len(rs) == 0 {
+				continue
+			}
+			c.affected += int64(len(rs))
+			some := b.Select(s.e.alloc, rs)
+			switch int32(act) {
+			case planner.MergeUpdate:
+				c.changes = append(c.changes, rowPart(rel, some, 0, vec.Delete), rowPart(rel, some, width, vec.Insert))
+			case planner.MergeDelete:
+				c.gone = append(c.gone, rowPart(rel, some, 0, vec.Delete))
+			case planner.MergeInsert:
+				c.come = append(c.come, rowPart(rel, some, width, vec.Insert))
+			}
+			some.Release()
+		}
+	}
+	// All old rows go before a new one comes, as keys may move among them.
+	slices.SortStableFunc(c.changes, func(x, y *vec.Batch) int { return len(y.Ops) - len(x.Ops) })
+	run.keep(rel, seen)
+	return nil
+}
+
+// rowKey gives what tells a row of a table: its primary key, or all of it.
+func rowKey(rel *catalog.Relation, views []vec.Vec, r int) string {
+	cols := rel.PrimaryKey
+	if cols == nil {
+		for i := range rel.Columns {
+			cols = append(cols, i)
+		}
+	}
+	ts, key := make([]types.T, len(cols)), make([]vec.Vec, len(cols))
+	for i, c := range cols {
+		ts[i], key[i] = rel.Columns[c].Type, views[c]
+	}
+	return string(vec.AppendKey(nil, key, ts, r))
+}
+
+// left says that another statement of the same WITH has changed a row.
+func (r *dmlRun) left(rel *catalog.Relation, key string) bool { return r.changed[rel.OID][key] }
+
+// keep remembers rows that have been changed.
+func (r *dmlRun) keep(rel *catalog.Relation, keys map[string]bool) {
+	if r.changed == nil {
+		return
+	}
+	all := r.changed[rel.OID]
+	if all == nil {
+		all = map[string]bool{}
+		r.changed[rel.OID] = all
+	}
+	for k := range keys {
+		all[k] = true
+	}
 }
 
 // dmlName gives the command's word.
 func dmlName(k planner.DMLKind) string {
-	return [...]string{planner.InsertDML: "INSERT", planner.UpdateDML: "UPDATE", planner.DeleteDML: "DELETE"}[k]
+	return [...]string{planner.InsertDML: "INSERT", planner.UpdateDML: "UPDATE", planner.DeleteDML: "DELETE", planner.MergeDML: "MERGE", planner.SelectDML: "SELECT"}[k]
 }
 
 func deletes(n int) []vec.Op {
@@ -261,74 +466,42 @@ func checkNotNull(rel *catalog.Relation, changes []*vec.Batch) error {
 }
 
 // firstPerRow leaves one change for each row of a table with a primary key: a join in UPDATE .. FROM may name a row
-// more than once, and PostgreSQL then takes one of the matches.
-func (s *Session) firstPerRow(rel *catalog.Relation, rows []*vec.Batch) ([]*vec.Batch, error) {
-	if rel.PrimaryKey == nil {
+// more than once, and PostgreSQL then takes one of the matches. What another statement of the same WITH has changed is left out.
+func (s *Session) firstPerRow(rel *catalog.Relation, rows []*vec.Batch, run *dmlRun) ([]*vec.Batch, error) {
+	if rel.PrimaryKey == nil && run.changed == nil {
 		return rows, nil
 	}
 	seen := map[string]bool{}
-	var ts []types.T
-	for _, c := range rel.PrimaryKey {
-		ts = append(ts, rel.Columns[c].Type)
-	}
-	var key []byte
 	for i, b := range rows {
 		views := b.Views(nil)
-		keyCols := make([]vec.Vec, len(rel.PrimaryKey))
-		for k, c := range rel.PrimaryKey {
-			keyCols[k] = views[c]
-		}
 		var sel []int32
 		for r := range b.N {
-			key = vec.AppendKey(key[:0], keyCols, ts, r)
-			if !seen[string(key)] {
-				seen[string(key)] = true
-				sel = append(sel, int32(r))
+			key := rowKey(rel, views, r)
+			if seen[key] && rel.PrimaryKey != nil || run.left(rel, key) {
+				continue
 			}
+			seen[key] = true
+			sel = append(sel, int32(r))
 		}
 		if len(sel) < b.N {
 			rows[i] = b.Select(s.e.alloc, sel)
 			b.Release()
 		}
 	}
+	run.keep(rel, seen)
 	return rows, nil
 }
 
 // returning evaluates RETURNING over the rows that it sees.
-func (s *Session) returning(ctx context.Context, d *planner.DML, rows []*vec.Batch, args []types.Datum, held *mem.Account) ([]*vec.Batch, error) {
-	var out []*vec.Batch
+func (s *Session) returning(ctx context.Context, d *planner.DML, rows []*vec.Batch, run *dmlRun) ([]*vec.Batch, error) {
 	if len(rows) == 0 {
 		return nil, nil
 	}
-	xc := &exec.Context{Alloc: s.e.alloc, Fn: s.fnCtx(ctx), Stats: &exec.Stats{}}
-	prog, err := exec.CompileExprs(xc, bindExprs(d.Returning, args), rows[0].Schema)
-	if err != nil {
-		return nil, err
+	given := planner.GivenRows{d.Changed: rows}
+	for g, r := range run.rows {
+		given[g] = r
 	}
-	defer prog.Close()
-	b := vec.NewBuilder(s.e.alloc, vec.NewSchema(d.ResultColumns...))
-	defer b.Release()
-	for _, in := range rows {
-		res, err := prog.Eval(in.Views(nil), in.N)
-		if err != nil {
-			releaseAll(out)
-			return nil, err
-		}
-		for i, v := range res {
-			if len(v.Errs) > 0 {
-				releaseAll(out)
-				return nil, v.Errs[0].Err
-			}
-			b.Cols[i].AppendRange(v, 0, in.N)
-		}
-		out = append(out, b.Finish())
-		held.Add(out[len(out)-1].Bytes())
-		if err := held.Check(); err != nil {
-			releaseAll(out)
-			return nil, err
-		}
-	}
-	return out, nil
+	return s.drainPlan(ctx, planner.BindGiven(d.Returning, run.args, given), run)
 }
 
 // insertBatches inserts full rows of a relation, in the session's transaction or in one of its own. It takes the batches over.
@@ -412,217 +585,4 @@ func (s *Session) truncate(ctx context.Context, x *ast.Truncate) error {
 		}
 	}
 	return nil
-}
-
-func bindExprs(es []planner.Expr, args []types.Datum) []planner.Expr {
-	out := make([]planner.Expr, len(es))
-	for i, e := range es {
-		out[i] = planner.BindExpr(e, args)
-	}
-	return out
-}
-
-// resolveConflicts sorts the proposed rows of INSERT .. ON CONFLICT into those to insert and those whose key is taken, and gives
-// the changes that result.
-func (s *Session) resolveConflicts(ctx context.Context, tt *txTable, d *planner.DML, rows []*vec.Batch, args []types.Datum, held *mem.Account) (changes []*vec.Batch, affected int64, err error) {
-	rel, c := d.Rel, d.OnConflict
-	ins := vec.NewBuilder(s.e.alloc, rel.Fields())
-	defer ins.Release()
-	pair := &vec.Schema{Fields: append(append([]vec.Field{}, rel.Fields().Fields...), rel.Fields().Fields...)}
-	taken := vec.NewBuilder(s.e.alloc, pair)
-	defer taken.Release()
-	arbiters := arbitersOf(tt, c)
-	defer func() {
-		for _, a := range arbiters {
-			a.drop()
-		}
-	}()
-	for _, b := range rows {
-		views := b.Views(nil)
-		for _, a := range arbiters {
-			if err := a.look(b); err != nil {
-				return nil, 0, err
-			}
-		}
-		for r := range b.N {
-			row := make([]types.Datum, len(rel.Columns))
-			for i := range row {
-				row[i] = views[i].Datum(r)
-			}
-			var old []types.Datum
-			exists, again := false, false
-			for _, a := range arbiters {
-				o, held, twice, err := a.find(r)
-				if err != nil {
-					return nil, 0, err
-				}
-				if again = again || twice; held && !exists {
-					old, exists = o, true
-				}
-			}
-			switch {
-			case again && c.DoNothing:
-			case again:
-				return nil, 0, pgerr.New(pgerr.CardinalityViolation, "ON CONFLICT DO UPDATE command cannot affect row a second time").
-					WithHint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
-			case !exists:
-				ins.AppendDatums(row, vec.Insert)
-			case !c.DoNothing:
-				taken.AppendDatums(append(old, row...), vec.Insert)
-			}
-		}
-	}
-	if taken.Len() > 0 {
-		both := taken.Finish()
-		defer both.Release()
-		updates, err := s.conflictUpdates(ctx, d, both, args, held)
-		if err != nil {
-			return nil, 0, err
-		}
-		changes = updates
-		for _, u := range updates {
-			if u.Ops == nil {
-				affected += int64(u.N)
-			}
-		}
-	}
-	if ins.Len() > 0 {
-		b := ins.Finish()
-		affected += int64(b.N)
-		changes = append(changes, b)
-	}
-	return changes, affected, nil
-}
-
-// conflictUpdates evaluates DO UPDATE over pairs of an old and a proposed row.
-func (s *Session) conflictUpdates(ctx context.Context, d *planner.DML, both *vec.Batch, args []types.Datum, held *mem.Account) ([]*vec.Batch, error) {
-	c := d.OnConflict
-	rows, err := s.drainPlan(ctx, planner.BindGiven(c.Update, args, planner.GivenRows{c.Pairs: {both}}), d.Runs, held)
-	if err != nil {
-		return nil, err
-	}
-	defer releaseAll(rows)
-	var out []*vec.Batch
-	for _, b := range rows {
-		out = append(out, rowPart(d.Rel, b, 0, vec.Delete))
-	}
-	for _, b := range rows {
-		out = append(out, rowPart(d.Rel, b, len(d.Rel.Columns), vec.Insert))
-	}
-	return out, nil
-}
-
-// drainPlan gives all rows of a plan, which are counted by held; runs says that it calls functions whose bodies the session runs.
-func (s *Session) drainPlan(ctx context.Context, root planner.Node, runs bool, held *mem.Account) ([]*vec.Batch, error) {
-	p := s.newQueryPortal(&planner.Query{Root: root, Runs: runs}, root, nil, s.fnCtx(ctx))
-	defer p.Close()
-	return drainPortal(ctx, p, held)
-}
-
-// rowPart gives the rows of a table that stand in a batch from a column on, as rows to delete or to insert.
-func rowPart(rel *catalog.Relation, b *vec.Batch, from int, op vec.Op) *vec.Batch {
-	cols := make([]int, len(rel.Columns))
-	for i := range cols {
-		cols[i] = from + i
-	}
-	c := b.Project(rel.Fields(), cols)
-	c.Ops, c.W = nil, nil
-	if op == vec.Delete {
-		c.Ops = deletes(b.N)
-	}
-	return c
-}
-
-// arbiter is a key by which ON CONFLICT finds the row that a proposed one conflicts with.
-type arbiter struct {
-	ts   []types.T
-	seen map[string]bool
-	get  func(key []types.Datum) ([]types.Datum, bool, error)
-	// image gives what the index holds of proposed rows, the key first, and of which of them, nil if of all.
-	image func(b *vec.Batch) (*vec.Batch, []int32, error)
-	// Of the batch of proposed rows that is being looked at: the keys, and for each row which of them is its, -1 none.
-	keys []vec.Vec
-	at   []int32
-	held *vec.Batch
-}
-
-// arbitersOf gives the keys that ON CONFLICT looks at: those that it names, or all.
-func arbitersOf(tt *txTable, c *planner.Conflict) []*arbiter {
-	var out []*arbiter
-	if tt.work == nil {
-		return nil
-	}
-	named := func(oid uint32) bool { return c.Arbiters == nil || slices.Contains(c.Arbiters, oid) }
-	if pk := tt.rel.PrimaryKey; pk != nil && named(tt.rel.PrimaryKeyOID) {
-		a := &arbiter{seen: map[string]bool{}, get: tt.work.Get}
-		schema := &vec.Schema{Fields: keyFields(tt.rel, pk)}
-		for _, f := range schema.Fields {
-			a.ts = append(a.ts, f.Type)
-		}
-		a.image = func(b *vec.Batch) (*vec.Batch, []int32, error) { return b.Project(schema, pk), nil, nil }
-		out = append(out, a)
-	}
-	for _, x := range tt.indexes {
-		if !x.unique || !named(x.oid) {
-			continue
-		}
-		a := &arbiter{seen: map[string]bool{}, image: x.image}
-		for _, f := range x.schema.Fields[:len(x.key)] {
-			a.ts = append(a.ts, f.Type)
-		}
-		a.get = func(key []types.Datum) ([]types.Datum, bool, error) {
-			row, ok, err := x.find(key)
-			if err != nil || !ok {
-				return nil, false, err
-			}
-			return x.fullRow(tt.work, tt.rel, row)
-		}
-		out = append(out, a)
-	}
-	return out
-}
-
-// look takes a batch of proposed rows.
-func (a *arbiter) look(b *vec.Batch) error {
-	p, of, err := a.image(b)
-	if err != nil {
-		return err
-	}
-	a.drop()
-	a.held, a.keys, a.at = p, p.Views(nil)[:len(a.ts)], make([]int32, b.N)
-	for i := range a.at {
-		if a.at[i] = int32(i); of != nil {
-			a.at[i] = -1
-		}
-	}
-	for i, r := range of {
-		a.at[r] = int32(i)
-	}
-	return nil
-}
-
-func (a *arbiter) drop() {
-	if a.held != nil {
-		a.held.Release()
-		a.held = nil
-	}
-}
-
-// find gives the row that has the key of a proposed one; twice says that the command has proposed that key before.
-func (a *arbiter) find(r int) (old []types.Datum, held, twice bool, err error) {
-	at := int(a.at[r])
-	if at < 0 {
-		return nil, false, false, nil
-	}
-	key := make([]types.Datum, len(a.keys))
-	for i := range key {
-		if key[i] = a.keys[i].Datum(at); key[i] == nil {
-			return nil, false, false, nil
-		}
-	}
-	enc := string(vec.AppendKey(nil, a.keys, a.ts, at))
-	twice = a.seen[enc]
-	a.seen[enc] = true
-	old, held, err = a.get(key)
-	return old, held, twice, err
 }

@@ -44,7 +44,9 @@ type Session struct {
 	lastSequence uint32
 	hasTemp      bool // it has, or had, temporary relations
 	calls        calls
-	query        string // what runs or ran last, for pg_stat_activity
+	// pinned are the tables that the transaction has changed as a statement with others in its WITH found them, nil outside of such a statement.
+	pinned map[uint32]*state.TableSnapshot
+	query  string // what runs or ran last, for pg_stat_activity
 }
 
 // namedPortal is an entry of the namespace that SQL cursors and protocol portals share.
@@ -290,7 +292,13 @@ func (s *Session) planOptions(params []types.T, text string) *planner.Options {
 // epoch, and the transaction's own changes.
 func (s *Session) readSnapshots(oids []uint32) (map[uint32]*state.TableSnapshot, uint64) {
 	snaps, epoch := s.e.snapshots(oids)
-	if s.tx != nil {
+	if s.pinned != nil {
+		for oid, snap := range s.pinned {
+			if slices.Contains(oids, oid) {
+				snaps[oid] = snap
+			}
+		}
+	} else if s.tx != nil {
 		for oid, t := range s.tx.tables {
 			if t.work != nil && slices.Contains(oids, oid) {
 				snaps[oid] = t.work.Snapshot()

@@ -60,9 +60,16 @@ func (st *Statement) plan() error {
 	st.columns = nil
 	switch x := st.parsed.Stmt.(type) {
 	case *ast.Query:
+		o.Modifies = true
 		q, err := planner.PlanQuery(x, o)
 		if err != nil {
 			return err
+		}
+		if q.With != nil {
+			st.dml = &planner.DML{Kind: planner.SelectDML, Source: q.Root, With: q.With, Params: q.Params, Depends: q.Depends, Runs: q.Runs, ResultColumns: q.Columns,
+				HasReturning: true}
+			st.params, st.columns = q.Params, queryColumns(q)
+			return nil
 		}
 		st.query, st.params, st.columns = q, q.Params, queryColumns(q)
 	case *ast.Subscribe:
@@ -71,8 +78,8 @@ func (st *Statement) plan() error {
 			return err
 		}
 		st.query, st.params, st.columns = q, q.Params, queryColumns(q)
-	case *ast.Insert, *ast.Update, *ast.Delete:
-		d, err := planDML(x, o)
+	case *ast.Insert, *ast.Update, *ast.Delete, *ast.Merge:
+		d, err := planner.PlanDML(x, o)
 		if err != nil {
 			return err
 		}
@@ -86,7 +93,7 @@ func (st *Statement) plan() error {
 	case *ast.Explain:
 		st.columns = explainColumns(x)
 		switch x.Stmt.(type) {
-		case *ast.Query, *ast.Insert, *ast.Update, *ast.Delete, *ast.Subscribe, *ast.Declare:
+		case *ast.Query, *ast.Insert, *ast.Update, *ast.Delete, *ast.Merge, *ast.Subscribe, *ast.Declare:
 			inner := &Statement{s: s, parsed: Parsed{Stmt: x.Stmt, Text: st.parsed.Text}, declared: st.declared}
 			if err := inner.plan(); err != nil {
 				return err
@@ -119,21 +126,11 @@ func (st *Statement) plan() error {
 	return nil
 }
 
-func planDML(x ast.Stmt, o *planner.Options) (*planner.DML, error) {
-	switch x := x.(type) {
-	case *ast.Insert:
-		return planner.PlanInsert(x, o)
-	case *ast.Update:
-		return planner.PlanUpdate(x, o)
-	default:
-		return planner.PlanDelete(x.(*ast.Delete), o)
-	}
-}
-
 func planDeclared(x *ast.Declare, o *planner.Options) (*planner.Query, error) {
 	if x.Subscribe != nil {
 		return planner.PlanSubscribe(x.Subscribe, o)
 	}
+	o.NoModifying = "DECLARE CURSOR must not contain data-modifying statements in WITH"
 	return planner.PlanQuery(x.Query, o)
 }
 
@@ -186,11 +183,14 @@ func (s *Session) Bind(ctx context.Context, st *Statement, args []types.Datum) (
 	}
 	switch x := st.parsed.Stmt.(type) {
 	case *ast.Query, *ast.Subscribe:
+		if st.query == nil {
+			return s.newDMLPortal(st, args), nil
+		}
 		if st.query.Runs {
 			return s.runsPortal(st.query, st.columns, args), nil
 		}
 		return s.bindQuery(ctx, st.query, st.columns, args), nil
-	case *ast.Insert, *ast.Update, *ast.Delete:
+	case *ast.Insert, *ast.Update, *ast.Delete, *ast.Merge:
 		return s.newDMLPortal(st, args), nil
 	case *ast.Declare:
 		q := st.query

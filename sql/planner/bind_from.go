@@ -295,10 +295,7 @@ func (b *binder) view(rel *catalog.Relation, pos int) (*qres, error) {
 }
 
 func (b *binder) cteRef(c *cteScope, f *ast.TableRef, alias ast.Alias, lat *scope) (lrel, *scope, error) {
-	q, ok := c.cte.Stmt.(*ast.Query)
-	if !ok {
-		return nil, nil, notSupported("a data-modifying statement in WITH", c.cte.Pos)
-	}
+	q, isQuery := c.cte.Stmt.(*ast.Query)
 	if rec := b.recursionOf(c); rec != nil {
 		return b.selfReference(rec, f, alias, lat)
 	}
@@ -306,6 +303,8 @@ func (b *binder) cteRef(c *cteScope, f *ast.TableRef, alias ast.Alias, lat *scop
 	var r *qres
 	var err error
 	switch {
+	case !isQuery:
+		r, err = b.modifiedRows(c, f.Pos)
 	case c.recursive && bodyNames(q.Body, c.name):
 		r, err = b.recursiveQuery(c, q)
 	case c.recursive:

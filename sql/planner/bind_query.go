@@ -31,6 +31,8 @@ type binder struct {
 	recorded   []catalog.Binding // what names of the statement mean
 	runs       bool              // calls functions whose bodies the session runs
 	outName    string            // of the last call of a user's function: what its only OUT parameter is called
+	modifying  []*Modifying      // data-modifying statements in WITH, in their order, and by what defines them
+	modified   map[*ast.CTE]*Modifying
 }
 
 func newBinder(o *Options) *binder {
@@ -70,7 +72,7 @@ func (b *binder) queryIn(q *ast.Query, parent *scope, ctes *cteScope) (*qres, er
 	}
 	if q.With != nil {
 		var err error
-		if ctes, err = withScope(q.With, parent, ctes); err != nil {
+		if ctes, err = b.withScope(q.With, parent, ctes); err != nil {
 			return nil, err
 		}
 	}
@@ -105,30 +107,6 @@ func (b *binder) queryIn(q *ast.Query, parent *scope, ctes *cteScope) (*qres, er
 	}
 	r.rel = l
 	return r, nil
-}
-
-// withScope adds the queries of WITH to ctes. Those of WITH RECURSIVE see themselves and each other, the others the ones before them.
-func withScope(w *ast.With, parent *scope, ctes *cteScope) (*cteScope, error) {
-	seen := map[string]bool{}
-	var own []*cteScope
-	for i := range w.CTEs {
-		c := &w.CTEs[i]
-		if seen[c.Name] {
-			return nil, pgerr.New(pgerr.DuplicateAlias, "WITH query name \"%s\" specified more than once", c.Name).At(c.Pos)
-		}
-		seen[c.Name] = true
-		if _, ok := c.Stmt.(*ast.Query); !ok {
-			return nil, notSupported("a data-modifying statement in WITH", c.Pos).WithHint("Run it as a statement of its own.")
-		}
-		ctes = &cteScope{parent: ctes, name: c.Name, cte: c, scope: parent, body: ctes, recursive: w.Recursive}
-		own = append(own, ctes)
-	}
-	if w.Recursive {
-		for _, c := range own {
-			c.body = ctes
-		}
-	}
-	return ctes, nil
 }
 
 func bodyNames(body ast.QueryBody, name string) bool {

@@ -352,12 +352,8 @@ func PlanBody(f *catalog.Function, args []types.T, ret types.T, rec *types.Recor
 				return nil, pgerr.New(pgerr.FeatureNotSupported, "EMIT is not allowed in a function").At(x.Emit.Pos)
 			}
 			s.Query, err = PlanQuery(x, &c)
-		case *ast.Insert:
-			s.DML, err = PlanInsert(x, &c)
-		case *ast.Update:
-			s.DML, err = PlanUpdate(x, &c)
-		case *ast.Delete:
-			s.DML, err = PlanDelete(x, &c)
+		case *ast.Insert, *ast.Update, *ast.Delete, *ast.Merge:
+			s.DML, err = PlanDML(x, &c)
 		default:
 			s.Other = x
 		}

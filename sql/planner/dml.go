@@ -19,18 +19,26 @@ const (
 	InsertDML DMLKind = iota + 1
 	UpdateDML
 	DeleteDML
+	MergeDML
+	// SelectDML is a query with data-modifying statements in WITH.
+	SelectDML
 )
 
-// DML is a planned INSERT, UPDATE or DELETE.
+// DML is a planned INSERT, UPDATE, DELETE or MERGE.
 type DML struct {
 	Kind DMLKind
 	Rel  *catalog.Relation
 	// Source gives the rows. INSERT: full rows of the table in column order. UPDATE: the old row, then the new
 	// one. DELETE: the old row. Values have been converted to the columns' types; NOT NULL and keys are the caller's to check.
-	// An UPDATE .. FROM or DELETE .. USING may give an old row more than once: the first counts.
+	// An UPDATE .. FROM or DELETE .. USING may give an old row more than once: the first counts. MERGE: the old row, the new one, and what
+	// is to be done (MergeNothing ..). Columns of FROM or USING that RETURNING reads follow. SELECT: the result.
 	Source Node
-	// Returning are expressions over one table row: the new one of INSERT and UPDATE, the old one of DELETE.
-	Returning     []Expr
+	// With are the data-modifying statements in WITH; all see the tables as they were before the first of them.
+	With []*Modifying
+	// Returning reads Changed: a table row each, the new one of INSERT and UPDATE, the old one of DELETE, and the columns of FROM or USING
+	// that it asks for.
+	Returning     Node
+	Changed       *Given
 	ResultColumns []vec.Field
 	// HasReturning tells RETURNING from its absence.
 	HasReturning bool
@@ -58,7 +66,7 @@ func (b *binder) dmlTarget(n ast.Name, kind DMLKind) (*catalog.Relation, error) 
 	if err != nil {
 		return nil, err
 	}
-	verb := map[DMLKind]string{InsertDML: "insert into", UpdateDML: "update", DeleteDML: "delete from"}[kind]
+	verb := map[DMLKind]string{InsertDML: "insert into", UpdateDML: "update", DeleteDML: "delete from", MergeDML: "merge into"}[kind]
 	switch rel.Kind {
 	case catalog.Table:
 	case catalog.Source:
@@ -173,25 +181,18 @@ func (b *binder) plan(rel lrel, ids []int) (Node, error) {
 	return b.lowerRoot(p, rel, ids, setOf(ids...))
 }
 
-// PlanInsert plans INSERT.
-func PlanInsert(s *ast.Insert, o *Options) (*DML, error) {
-	c := *o
-	c.Continuous = false
-	b := newBinder(&c)
-	b.depth--
+func (b *binder) insert(s *ast.Insert, outer *cteScope) (*DML, error) {
 	rel, err := b.dmlTarget(s.Table, InsertDML)
+	if err != nil {
+		return nil, err
+	}
+	ctes, err := b.withScope(s.With, nil, outer)
 	if err != nil {
 		return nil, err
 	}
 	targets, err := insertTargets(rel, s)
 	if err != nil {
 		return nil, err
-	}
-	var ctes *cteScope
-	if s.With != nil {
-		for i := range s.With.CTEs {
-			ctes = &cteScope{parent: ctes, name: s.With.CTEs[i].Name, cte: &s.With.CTEs[i]}
-		}
 	}
 	in, given, err := b.insertSource(s, rel, targets, ctes)
 	if err != nil {
@@ -229,7 +230,8 @@ func PlanInsert(s *ast.Insert, o *Options) (*DML, error) {
 			return nil, err
 		}
 	}
-	return d, b.endDML(d, s.Returning, alias)
+	_, err = b.returning(d, s.Returning, alias, nil, ctes)
+	return d, err
 }
 
 func insertTargets(rel *catalog.Relation, s *ast.Insert) ([]int, error) {
@@ -308,7 +310,9 @@ func (b *binder) insertSource(s *ast.Insert, rel *catalog.Relation, targets []in
 	if isValues && len(s.Query.OrderBy) == 0 && s.Query.Limit == nil && s.Query.Offset == nil && s.Query.With == nil {
 		return b.insertValues(s, v, rel, targets, ctes, given, tooMany)
 	}
+	b.depth++
 	r, err := b.queryIn(s.Query, nil, ctes)
+	b.depth--
 	if err != nil {
 		return nil, nil, err
 	}
@@ -550,169 +554,52 @@ func (b *binder) newRow(in lrel, rel *catalog.Relation, old []int, set map[int]E
 	return b.generated(rel, extend(in, items, b), row)
 }
 
-func errColumnCount(a ast.Assignment) error {
-	return pgerr.New(pgerr.SyntaxError, "number of columns does not match number of values").At(a.Pos)
-}
-
-// rowQuery makes a subquery of several columns one whose single column is their row.
-func rowQuery(q *ast.ScalarQuery) ast.Expr {
-	star := &ast.RowExpr{Elems: []ast.Expr{&ast.Star{At: q.At}}}
-	star.Pos = q.Pos
-	s := &ast.Select{Items: []ast.SelectItem{{Expr: star, Pos: q.Pos}}, From: []ast.FromItem{&ast.SubqueryRef{Query: q.Query, Pos: q.Pos}}}
-	return &ast.ScalarQuery{At: q.At, Query: &ast.Query{Body: s, Pos: q.Pos}}
-}
-
-// assignRow binds SET (a, b) = row: e is computed once, and its fields go to the columns.
-func (b *binder) assignRow(e ast.Expr, a ast.Assignment, ctx *exprCtx, put func(name string, value ast.Expr, bound Expr, pos int) error) error {
-	x, err := b.expr(ctx, e)
-	if err != nil {
-		return err
-	}
-	rec := x.Type().Record()
-	if rec == nil || len(rec.Types) != len(a.Columns) {
-		return errColumnCount(a)
-	}
-	for i, n := range a.Columns {
-		if err := put(n, nil, fieldOf(x, i), a.Pos); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// assignments binds SET: column index -> new value.
-func (b *binder) assignments(set []ast.Assignment, rel *catalog.Relation, ctx *exprCtx) (map[int]Expr, error) {
-	out := map[int]Expr{}
-	put := func(name string, value ast.Expr, bound Expr, pos int) error {
-		i := rel.ColumnIndex(name)
-		if i < 0 {
-			return pgerr.New(pgerr.UndefinedColumn, "column \"%s\" of relation \"%s\" does not exist", name, rel.Name).At(pos)
-		}
-		if _, ok := out[i]; ok {
-			return pgerr.New(pgerr.SyntaxError, "multiple assignments to same column \"%s\"", name).At(pos)
-		}
-		col := &rel.Columns[i]
-		if _, ok := value.(*ast.Default); ok {
-			if col.Generated != "" {
-				return nil
-			}
-			x, err := BindDefault(col, b.o)
-			out[i] = x
-			return err
-		}
-		if col.Generated != "" {
-			return pgerr.New("428C9", "column \"%s\" can only be updated to DEFAULT", name).WithDetail("Column \"%s\" is a generated column.", name).At(pos)
-		}
-		if col.Identity == "always" {
-			return pgerr.New("428C9", "column \"%s\" can only be updated to DEFAULT", name).
-				WithDetail("Column \"%s\" is an identity column defined as GENERATED ALWAYS.", name).At(pos)
-		}
-		var err error
-		if bound == nil {
-			if bound, err = b.expr(ctx, value); err != nil {
-				return err
-			}
-		}
-		p := pos
-		if value != nil {
-			p = value.Position()
-		}
-		out[i], err = b.assign(bound, col.Type, col.Name, p)
-		return err
-	}
-	for _, a := range set {
-		if len(a.Subs) > 0 {
-			if err := b.assignPart(a, rel, ctx, out); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if len(a.Columns) == 1 {
-			if err := put(a.Columns[0], a.Value, nil, a.Pos); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		r, ok := a.Value.(*ast.RowExpr)
-		if q, isQuery := a.Value.(*ast.ScalarQuery); isQuery {
-			if err := b.assignRow(rowQuery(q), a, ctx, put); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if !ok {
-			return nil, pgerr.New(pgerr.FeatureNotSupported, "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression").At(a.Value.Position())
-		}
-		if slices.ContainsFunc(r.Elems, func(x ast.Expr) bool { _, star := x.(*ast.Star); return star }) {
-			if err := b.assignRow(r, a, ctx, put); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if len(r.Elems) != len(a.Columns) {
-			return nil, errColumnCount(a)
-		}
-		for i, n := range a.Columns {
-			if err := put(n, r.Elems[i], nil, a.Pos); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return out, nil
-}
-
-// changed binds the common part of UPDATE and DELETE: the target joined with FROM or USING, filtered.
-func (b *binder) changed(rel *catalog.Relation, alias string, with *ast.With, from []ast.FromItem, where ast.Expr) (lrel, *scope, []int, error) {
+// changed binds the common part of UPDATE and DELETE: the target joined with FROM or USING, filtered. others are the relations of FROM or USING.
+func (b *binder) changed(rel *catalog.Relation, alias string, ctes *cteScope, from []ast.FromItem, where ast.Expr) (in lrel, sc, others *scope, ids []int, err error) {
 	if alias == "" {
 		alias = rel.Name
-	}
-	var ctes *cteScope
-	if with != nil {
-		for i := range with.CTEs {
-			ctes = &cteScope{parent: ctes, name: with.CTEs[i].Name, cte: &with.CTEs[i]}
-		}
 	}
 	b.depends(rel.OID)
 	scan, t, err := b.scan(rel, ast.Alias{Name: alias}, ast.Alias{})
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
-	sc := &scope{ctes: ctes}
+	sc = &scope{ctes: ctes}
 	sc.addTable(t)
-	var in lrel = scan
+	in = scan
 	if len(from) > 0 {
 		r, fs, err := b.from(from, nil, ctes)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, nil, nil, err
 		}
 		if err := checkAliases(sc, fs, itemPos(from[0])); err != nil {
-			return nil, nil, nil, err
+			return nil, nil, nil, nil, err
 		}
 		in = &lJoin{typ: InnerJoin, l: in, r: r}
-		sc = joinScopes(sc, fs)
+		sc, others = joinScopes(sc, fs), fs
 	}
 	if where != nil {
 		cond, err := b.boolExpr(&exprCtx{s: sc, clause: "WHERE"}, where)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, nil, nil, err
 		}
 		if in, err = b.where(in, cond); err != nil {
-			return nil, nil, nil, err
+			return nil, nil, nil, nil, err
 		}
 	}
-	return in, sc, scan.ids, nil
+	return in, sc, others, scan.ids, nil
 }
 
-// PlanUpdate plans UPDATE.
-func PlanUpdate(s *ast.Update, o *Options) (*DML, error) {
-	c := *o
-	c.Continuous = false
-	b := newBinder(&c)
+func (b *binder) update(s *ast.Update, outer *cteScope) (*DML, error) {
 	rel, err := b.dmlTarget(s.Table, UpdateDML)
 	if err != nil {
 		return nil, err
 	}
-	in, sc, old, err := b.changed(rel, s.Alias, s.With, s.From, s.Where)
+	ctes, err := b.withScope(s.With, nil, outer)
+	if err != nil {
+		return nil, err
+	}
+	in, sc, others, old, err := b.changed(rel, s.Alias, ctes, s.From, s.Where)
 	if err != nil {
 		return nil, err
 	}
@@ -725,89 +612,32 @@ func PlanUpdate(s *ast.Update, o *Options) (*DML, error) {
 		return nil, err
 	}
 	d := &DML{Kind: UpdateDML, Rel: rel}
-	if d.Source, err = b.plan(in, concat(old, row)); err != nil {
+	more, err := b.returning(d, s.Returning, s.Alias, others, ctes)
+	if err != nil {
 		return nil, err
 	}
-	return d, b.endDML(d, s.Returning, s.Alias)
+	d.Source, err = b.plan(in, concat(concat(old, row), more))
+	return d, err
 }
 
-// PlanDelete plans DELETE.
-func PlanDelete(s *ast.Delete, o *Options) (*DML, error) {
-	c := *o
-	c.Continuous = false
-	b := newBinder(&c)
+func (b *binder) delete(s *ast.Delete, outer *cteScope) (*DML, error) {
 	rel, err := b.dmlTarget(s.Table, DeleteDML)
 	if err != nil {
 		return nil, err
 	}
-	in, _, old, err := b.changed(rel, s.Alias, s.With, s.Using, s.Where)
+	ctes, err := b.withScope(s.With, nil, outer)
+	if err != nil {
+		return nil, err
+	}
+	in, _, others, old, err := b.changed(rel, s.Alias, ctes, s.Using, s.Where)
 	if err != nil {
 		return nil, err
 	}
 	d := &DML{Kind: DeleteDML, Rel: rel}
-	if d.Source, err = b.plan(in, old); err != nil {
+	more, err := b.returning(d, s.Returning, s.Alias, others, ctes)
+	if err != nil {
 		return nil, err
 	}
-	return d, b.endDML(d, s.Returning, s.Alias)
-}
-
-// endDML binds RETURNING and collects what the statement depends on.
-func (b *binder) endDML(d *DML, items []ast.SelectItem, alias string) error {
-	if alias == "" {
-		alias = d.Rel.Name
-	}
-	if len(items) > 0 {
-		sc, ids := b.rowScope(d.Rel, alias)
-		targets, err := b.returning(items, sc)
-		if err != nil {
-			return err
-		}
-		if err := b.bodyReturning(targets); err != nil {
-			return err
-		}
-		l := &lowerer{b: b, p: newBuilder(false)}
-		for _, t := range targets {
-			if unknown(t.e) {
-				if t.e, err = b.mustCoerce(t.e, types.Text, 'i', t.pos); err != nil {
-					return err
-				}
-			}
-			d.Returning = append(d.Returning, b.simplify(l.place(t.e, ids)))
-			d.ResultColumns = append(d.ResultColumns, vec.Field{Name: t.name, Type: t.e.Type()})
-		}
-		if l.err != nil {
-			return l.err
-		}
-		d.HasReturning = true
-	}
-	var err error
-	d.Params, err = b.paramTypes()
-	d.Depends, d.Runs = b.reads, b.runs
-	return err
-}
-
-func (b *binder) returning(items []ast.SelectItem, sc *scope) ([]target, error) {
-	var out []target
-	for _, it := range items {
-		if st, ok := it.Expr.(*ast.Star); ok {
-			cols, err := b.starColumns(sc, st)
-			if err != nil {
-				return nil, err
-			}
-			for _, x := range cols {
-				out = append(out, target{name: x.name, e: b.colAt(x.id, st.Pos), pos: st.Pos})
-			}
-			continue
-		}
-		x, err := b.expr(&exprCtx{s: sc, clause: "RETURNING", noSubqueries: true}, it.Expr)
-		if err != nil {
-			return nil, err
-		}
-		name := it.Alias
-		if name == "" {
-			name = columnName(it.Expr)
-		}
-		out = append(out, target{name: name, e: x, pos: it.Expr.Position()})
-	}
-	return out, nil
+	d.Source, err = b.plan(in, concat(old, more))
+	return d, err
 }

@@ -96,11 +96,11 @@ func plan(sql string) (string, error) {
 			tail += fmt.Sprintf("\nparams: %v", q.Params)
 		}
 	case *ast.Insert:
-		d, err = PlanInsert(st, o)
+		d, err = PlanDML(st, o)
 	case *ast.Update:
-		d, err = PlanUpdate(st, o)
+		d, err = PlanDML(st, o)
 	case *ast.Delete:
-		d, err = PlanDelete(st, o)
+		d, err = PlanDML(st, o)
 	case *ast.Subscribe:
 		q, e := PlanSubscribe(st, o)
 		if e != nil {

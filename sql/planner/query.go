@@ -28,6 +28,9 @@ type Options struct {
 	// Continuous says that the plan is maintained (a view, EMIT) and no snapshot; the entry points set it.
 	Continuous bool
 	view       bool // the plan is of a view
+	// Modifies allows data-modifying statements in WITH; else NoModifying is the error for them, "" a general one.
+	Modifies    bool
+	NoModifying string
 	// Called is told the functions that BindScalar finds called, those that their bodies call included; may be nil.
 	Called func(oid uint32)
 	// Clause and Table are, for BindScalar, what messages name the place of the expression, and the name that may qualify columns.
@@ -55,6 +58,8 @@ type Query struct {
 	Bound []catalog.Binding
 	// Runs says that it calls functions whose bodies the session runs, which may change tables.
 	Runs bool
+	// With are the data-modifying statements in WITH, whose rows the plan reads.
+	With []*Modifying
 	// AsOf and UpTo bound a SUBSCRIBE in time; nil where they were not given.
 	AsOf, UpTo *TimeBound
 }
@@ -126,7 +131,8 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 	}
 	ids := make([]int, len(r.cols))
 	need := idset{}
-	out := &Query{Params: params, Continuous: b.o.Continuous, Depends: b.reads, Calls: b.calls, Runs: b.runs, Bound: b.bindings()}
+	out := &Query{Params: params, Continuous: b.o.Continuous, Depends: b.reads, Calls: b.calls, Runs: b.runs, Bound: b.bindings(),
+		With: b.modifying}
 	for i, c := range r.cols {
 		ids[i] = c.id
 		need[c.id] = true

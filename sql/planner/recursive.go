@@ -135,10 +135,13 @@ func (b *binder) recursiveQuery(c *cteScope, q *ast.Query) (*qres, error) {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "WITH RECURSIVE is not supported in a continuous query").
 			WithHint("Run it as a snapshot: a SELECT without EMIT, outside of a view.").At(c.cte.Pos)
 	}
+	if q.Locking {
+		return nil, pgerr.New(pgerr.FeatureNotSupported, "FOR UPDATE/SHARE in a recursive query is not implemented").At(q.Pos)
+	}
 	ctes := c.body
 	if q.With != nil {
 		var err error
-		if ctes, err = withScope(q.With, c.scope, ctes); err != nil {
+		if ctes, err = b.withScope(q.With, c.scope, ctes); err != nil {
 			return nil, err
 		}
 	}
