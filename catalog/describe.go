@@ -98,6 +98,13 @@ func Describe(v *Viewer, path []string, what string, args []types.Datum) (d type
 				}
 			}
 		}
+		for _, t := range v.Snapshot.Types() {
+			for _, c := range t.Checks {
+				if c.OID == oid(0) {
+					return c.Definition(v.Snapshot, nil, path), true
+				}
+			}
+		}
 	case "pg_get_serial_sequence":
 		return serialSequence(v.Snapshot, path, args)
 	case "pg_function_is_visible":

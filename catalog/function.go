@@ -20,14 +20,17 @@ type Function struct {
 	ArgNames     []string  // parallel to Args, "" for one without a name
 	Defaults     []string  `json:",omitempty"` // SQL text of the DEFAULTs of the last of Args
 	// Params are all parameters as they were declared, where there are others than of mode IN.
-	Params     []Param `json:",omitempty"`
-	Variadic   bool    `json:",omitempty"` // the last of Args takes any number of values
-	Set        bool    `json:",omitempty"` // returns a set
-	Ret        types.T // of a row of it; record where there are several OUT parameters
-	Body       string  // statements
-	Return     bool    // the body was written as RETURN expression, which follows SELECT in Body
-	Atomic     bool    `json:",omitempty"` // the body was written as BEGIN ATOMIC .. END
-	Volatility byte    // i, s or v, as in pg_proc.provolatile
+	Params   []Param `json:",omitempty"`
+	Variadic bool    `json:",omitempty"` // the last of Args takes any number of values
+	Set      bool    `json:",omitempty"` // returns a set
+	Ret      types.T // of a row of it; record where there are several OUT parameters
+	// ArgDomains are parallel to Args, RetDomain is of Ret: the OIDs of the domains, or arrays of them, that were named; 0 of other types.
+	ArgDomains []uint32 `json:",omitempty"`
+	RetDomain  uint32   `json:",omitempty"`
+	Body       string   // statements
+	Return     bool     // the body was written as RETURN expression, which follows SELECT in Body
+	Atomic     bool     `json:",omitempty"` // the body was written as BEGIN ATOMIC .. END
+	Volatility byte     // i, s or v, as in pg_proc.provolatile
 	Strict     bool
 	Parallel   byte // s, r or u, as in pg_proc.proparallel
 	Cost       float64

@@ -67,43 +67,84 @@ func fillISColumns(v *Viewer, add func(row)) error {
 			if c.Generated != "" {
 				x["is_generated"], x["generation_expression"] = "ALWAYS", c.Generated
 			}
-			switch c.Type.OID {
-			case types.OIDVarchar, types.OIDBpchar:
-				if c.Type.Mod >= 4 {
-					x["character_maximum_length"] = int(c.Type.Mod - 4)
-					x["character_octet_length"] = int(c.Type.Mod-4) * 4
-				} else {
-					x["character_octet_length"] = 1 << 30
-				}
-			case types.OIDText:
-				x["character_octet_length"] = 1 << 30
-			case types.OIDInt2:
-				x["numeric_precision"], x["numeric_precision_radix"], x["numeric_scale"] = 16, 2, 0
-			case types.OIDInt4:
-				x["numeric_precision"], x["numeric_precision_radix"], x["numeric_scale"] = 32, 2, 0
-			case types.OIDInt8:
-				x["numeric_precision"], x["numeric_precision_radix"], x["numeric_scale"] = 64, 2, 0
-			case types.OIDFloat4:
-				x["numeric_precision"], x["numeric_precision_radix"] = 24, 2
-			case types.OIDFloat8:
-				x["numeric_precision"], x["numeric_precision_radix"] = 53, 2
-			case types.OIDNumeric:
-				x["numeric_precision_radix"] = 10
-				if p, s, ok := types.NumericPrecScale(c.Type.Mod); ok {
-					x["numeric_precision"], x["numeric_scale"] = p, s
-				}
-			case types.OIDDate:
-				x["datetime_precision"] = 0
-			case types.OIDTime, types.OIDTimestamp, types.OIDTimestamptz, types.OIDInterval, types.OIDTimetz:
-				x["datetime_precision"] = 6
-				if c.Type.Mod >= 0 && c.Type.Mod <= 6 {
-					x["datetime_precision"] = int(c.Type.Mod)
-				}
-			}
+			describeType(x, c.Type)
 			if c.Type.IsArray() {
 				x["data_type"] = "ARRAY"
 			}
 			add(x)
+		}
+	}
+	return nil
+}
+
+// describeType fills the columns of information_schema that tell about the modifiers of a type.
+func describeType(x row, t types.T) {
+	switch t.OID {
+	case types.OIDVarchar, types.OIDBpchar:
+		if t.Mod >= 4 {
+			x["character_maximum_length"] = int(t.Mod - 4)
+			x["character_octet_length"] = int(t.Mod-4) * 4
+		} else {
+			x["character_octet_length"] = 1 << 30
+		}
+	case types.OIDText:
+		x["character_octet_length"] = 1 << 30
+	case types.OIDInt2:
+		x["numeric_precision"], x["numeric_precision_radix"], x["numeric_scale"] = 16, 2, 0
+	case types.OIDInt4:
+		x["numeric_precision"], x["numeric_precision_radix"], x["numeric_scale"] = 32, 2, 0
+	case types.OIDInt8:
+		x["numeric_precision"], x["numeric_precision_radix"], x["numeric_scale"] = 64, 2, 0
+	case types.OIDFloat4:
+		x["numeric_precision"], x["numeric_precision_radix"] = 24, 2
+	case types.OIDFloat8:
+		x["numeric_precision"], x["numeric_precision_radix"] = 53, 2
+	case types.OIDNumeric:
+		x["numeric_precision_radix"] = 10
+		if p, s, ok := types.NumericPrecScale(t.Mod); ok {
+			x["numeric_precision"], x["numeric_scale"] = p, s
+		}
+	case types.OIDDate:
+		x["datetime_precision"] = 0
+	case types.OIDTime, types.OIDTimestamp, types.OIDTimestamptz, types.OIDInterval, types.OIDTimetz:
+		x["datetime_precision"] = 6
+		if t.Mod >= 0 && t.Mod <= 6 {
+			x["datetime_precision"] = int(t.Mod)
+		}
+	}
+}
+
+func fillISDomains(v *Viewer, add func(row)) error {
+	for _, t := range v.Snapshot.Types() {
+		if t.Kind != 'd' {
+			continue
+		}
+		x := row{"domain_catalog": v.Database, "domain_schema": t.Schema, "domain_name": t.Name, "data_type": t.Base.Bare().Format(), "udt_catalog": v.Database,
+			"udt_schema": "pg_catalog", "udt_name": t.Base.Name(), "dtd_identifier": "1"}
+		u := v.Snapshot.TypeByOID(t.Over)
+		if u == nil {
+			u = v.Snapshot.TypeByOID(t.Base.OID)
+			if u != nil {
+				x["data_type"] = "USER-DEFINED"
+			}
+		}
+		if u != nil {
+			x["udt_schema"], x["udt_name"] = u.Schema, u.Name
+		}
+		if t.Default != "" {
+			x["domain_default"] = t.Default
+		}
+		describeType(x, t.Base)
+		add(x)
+	}
+	return nil
+}
+
+func fillISDomainConstraints(v *Viewer, add func(row)) error {
+	for _, t := range v.Snapshot.Types() {
+		for _, c := range t.Checks {
+			add(row{"constraint_catalog": v.Database, "constraint_schema": t.Schema, "constraint_name": c.Name, "domain_catalog": v.Database,
+				"domain_schema": t.Schema, "domain_name": t.Name, "is_deferrable": "NO", "initially_deferred": "NO"})
 		}
 	}
 	return nil

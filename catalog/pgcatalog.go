@@ -390,6 +390,13 @@ func fillConstraint(v *Viewer, add func(row)) error {
 			add(x)
 		}
 	}
+	for _, t := range v.Snapshot.Types() {
+		ns, _ := v.Snapshot.SchemaOID(t.Schema)
+		for _, c := range t.Checks {
+			add(row{"oid": c.OID, "conname": c.Name, "connamespace": ns, "contype": "c", "convalidated": !c.NotValid, "contypid": t.OID,
+				"confupdtype": " ", "confdeltype": " ", "confmatchtype": " ", "conislocal": true, "conbin": c.Expr})
+		}
+	}
 	return nil
 }
 

@@ -54,6 +54,9 @@ func fillUserTypes(v *Viewer, add func(row)) {
 		}
 		if t.Kind == 'd' {
 			x["typbasetype"], x["typtypmod"], x["typnotnull"], x["typcollation"] = t.Base.OID, int(t.Base.Mod), t.NotNull, collationOf(t.Base)
+			if t.Over != 0 {
+				x["typbasetype"], x["typtypmod"] = t.Over, -1
+			}
 			if t.Default != "" {
 				x["typdefault"] = t.Default
 			}
@@ -77,11 +80,19 @@ func eachConstraint(v *Viewer, f func(r *Relation, c *Constraint, kind string)) 
 }
 
 func fillISChecks(v *Viewer, add func(row)) error {
+	one := func(schema string, c *Constraint) {
+		add(row{"constraint_catalog": v.Database, "constraint_schema": schema, "constraint_name": c.Name, "check_clause": "(" + c.Expr + ")"})
+	}
 	eachConstraint(v, func(r *Relation, c *Constraint, kind string) {
 		if kind == "CHECK" {
-			add(row{"constraint_catalog": v.Database, "constraint_schema": r.Schema, "constraint_name": c.Name, "check_clause": "(" + c.Expr + ")"})
+			one(r.Schema, c)
 		}
 	})
+	for _, t := range v.Snapshot.Types() {
+		for _, c := range t.Checks {
+			one(t.Schema, c)
+		}
+	}
 	return nil
 }
 

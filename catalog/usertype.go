@@ -16,8 +16,10 @@ type Type struct {
 	Kind          byte // e enum, d domain, c composite, as in pg_type.typtype
 	// Labels are of an enum, in their order.
 	Labels []EnumLabel `json:",omitempty"`
-	// Base, NotNull, Default and Checks are of a domain.
+	// Base, Over, NotNull, Default and Checks are of a domain. Over is the OID of the domain, or array of a domain, that it was made over, 0 of another
+	// type; Base is without domains.
 	Base    types.T       `json:",omitzero"`
+	Over    uint32        `json:",omitempty"`
 	NotNull bool          `json:",omitempty"`
 	Default string        `json:",omitempty"`
 	Checks  []*Constraint `json:",omitempty"`
@@ -76,6 +78,46 @@ func (s *Snapshot) WithoutTypes(oids ...uint32) *Snapshot {
 
 // TypeByOID finds a user's type by its OID; nil if there is none.
 func (s *Snapshot) TypeByOID(oid uint32) *Type { return s.types[oid] }
+
+// TypeOfArray finds the user's type whose array type has the OID; nil if there is none.
+func (s *Snapshot) TypeOfArray(oid uint32) *Type {
+	if oid == 0 {
+		return nil
+	}
+	for _, t := range s.types {
+		if t.ArrayOID == oid {
+			return t
+		}
+	}
+	return nil
+}
+
+// IsOver reports whether the values of a declared type (the OID of a domain, of an array of one, or 0, and the base type) are made of those of the
+// domain t. Inside says that they are not of it themselves but hold some, as an array or a row does.
+func (s *Snapshot) IsOver(declared uint32, base types.T, t *Type) (over, inside bool) {
+	if declared == t.OID {
+		return true, false
+	}
+	if u := s.types[declared]; u != nil {
+		return s.IsOver(u.Over, u.Base, t)
+	}
+	if u := s.TypeOfArray(declared); u != nil {
+		over, _ = s.IsOver(u.OID, u.Base, t)
+		return over, over
+	}
+	if elem, ok := base.Elem(); ok {
+		over, _ = s.IsOver(0, elem, t)
+		return over, over
+	}
+	if u := s.types[base.OID]; u != nil && u.Kind == 'c' {
+		for _, a := range u.Attrs {
+			if over, _ = s.IsOver(a.Domain, a.Type, t); over {
+				return true, true
+			}
+		}
+	}
+	return false, false
+}
 
 // Types gives the users' types by OID.
 func (s *Snapshot) Types() []*Type {

@@ -13,30 +13,29 @@ import (
 
 // rowCheck is a condition on the rows of a table.
 type rowCheck struct {
-	expr   planner.Expr
+	expr planner.Expr
+	// failed words that expr is false for a row. Without it expr is no condition: only an error of its own counts.
 	failed func(b *vec.Batch, row int) error
+}
+
+// guardCheck holds column i against the domains in its type.
+func guardCheck(i int, c *catalog.Column, g *planner.Guard) rowCheck {
+	return rowCheck{expr: &planner.Guarded{X: &planner.Column{Index: i, Typ: c.Type, Name: c.Name}, Guard: g}}
 }
 
 // rowChecks binds the CHECK constraints of a table and of the domains of its columns.
 func (s *Session) rowChecks(rel *catalog.Relation, only *catalog.Constraint) ([]rowCheck, error) {
 	var out []rowCheck
 	fields := rel.Fields().Fields
-	cat := s.catalog()
 	if only == nil {
 		for i := range rel.Columns {
-			if rel.Columns[i].Domain == 0 {
-				continue
-			}
-			t := cat.TypeByOID(rel.Columns[i].Domain)
-			if t == nil {
-				continue
-			}
-			xs, err := planner.DomainChecks(t, &planner.Column{Index: i, Typ: rel.Columns[i].Type, Name: rel.Columns[i].Name}, s.planOptions(nil, ""))
+			c := &rel.Columns[i]
+			g, err := planner.GuardOf(c.Domain, c.Type, s.planOptions(nil, ""))
 			if err != nil {
 				return nil, err
 			}
-			for _, x := range xs {
-				out = append(out, rowCheck{x.Cond, func(*vec.Batch, int) error { return x.Err }})
+			if g != nil {
+				out = append(out, guardCheck(i, c, g))
 			}
 		}
 	}
@@ -110,7 +109,7 @@ func (s *Session) runChecks(ctx context.Context, checks []rowCheck, schema *vec.
 				}
 			}
 			for r := range min(row, b.N) {
-				if !v.IsNull(r) && !v.Bools[r] {
+				if checks[i].failed != nil && !v.IsNull(r) && !v.Bools[r] {
 					row, at, failure = r, i, nil
 					break
 				}

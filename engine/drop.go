@@ -125,9 +125,19 @@ func (s *Session) dropAll(cat *catalog.Snapshot, x dropping, cascade bool) error
 	for _, r := range deps {
 		gone[r.OID] = true
 	}
-	parts, partDetail := s.dependentParts(cat, gone, append(slices.Clone(rels), deps...), x.types)
+	depTypes, typeDetail := dependentTypes(cat, x.types)
+	if len(depTypes) > 0 && cascade {
+		for _, t := range depTypes {
+			if t.Kind == 'c' {
+				return pgerr.New(pgerr.FeatureNotSupported, "DROP ... CASCADE does not drop columns of composite types").
+					WithDetail("%s", strings.Join(typeDetail, "\n")).WithHint("Drop type %s first.", t.Name)
+			}
+		}
+	}
+	detail = append(detail, typeDetail...)
+	parts, partDetail := s.dependentParts(cat, gone, append(slices.Clone(rels), deps...), slices.Concat(x.types, depTypes))
 	detail = append(detail, partDetail...)
-	if len(deps)+len(parts) > 0 && !cascade {
+	if len(deps)+len(parts)+len(depTypes) > 0 && !cascade {
 		var what string
 		switch n := len(x.rels) + len(funcs) + len(x.types); {
 		case n == 1 && len(x.rels) == 1:
@@ -153,6 +163,9 @@ func (s *Session) dropAll(cat *catalog.Snapshot, x dropping, cascade bool) error
 	var lines []string
 	for _, d := range deps {
 		lines = append(lines, fmt.Sprintf("%s %s", d.Kind, d.Name))
+	}
+	for _, t := range depTypes {
+		lines = append(lines, fmt.Sprintf("type %s", t.Name))
 	}
 	for _, p := range parts {
 		lines = append(lines, p.name)
@@ -181,7 +194,7 @@ func (s *Session) dropAll(cat *catalog.Snapshot, x dropping, cascade bool) error
 	for _, f := range funcs {
 		ch.DropFunctions = append(ch.DropFunctions, f.OID)
 	}
-	for _, t := range x.types {
+	for _, t := range slices.Concat(x.types, depTypes) {
 		ch.DropTypes = append(ch.DropTypes, t.OID)
 	}
 	s.change(&ddl{ch: ch})
@@ -227,7 +240,8 @@ func (s *Session) dependentParts(cat *catalog.Snapshot, gone map[uint32]bool, re
 	for _, t := range ts {
 		for _, r := range cat.Relations() {
 			for _, c := range r.Columns {
-				if elem, _ := c.Type.Elem(); gone[r.OID] || c.Type.OID != t.OID && elem.OID != t.OID && c.Domain != t.OID {
+				elem, _ := c.Type.Elem()
+				if gone[r.OID] || c.Type.OID != t.OID && elem.OID != t.OID && (c.Domain == 0 || c.Domain != t.OID && c.Domain != t.ArrayOID) {
 					continue
 				}
 				name := fmt.Sprintf("column %s of %s %s", c.Name, r.Kind, r.Name)

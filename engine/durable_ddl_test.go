@@ -10,7 +10,8 @@ import (
 func TestRestartDDL(t *testing.T) {
 	dir := t.TempDir()
 	e, s := reopen(t, nil, nil, dir)
-	run(t, s, `CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE DOMAIN pos AS int CHECK (VALUE > 0)`)
+	run(t, s, `CREATE TYPE mood AS ENUM ('sad', 'happy'); CREATE DOMAIN pos AS int CHECK (VALUE > 0);
+		CREATE DOMAIN even AS pos CHECK (VALUE % 2 = 0); ALTER DOMAIN even ADD CONSTRAINT big CHECK (VALUE > 5) NOT VALID; CREATE TABLE ds (d even, l pos[])`)
 	run(t, s, `CREATE TABLE p (id serial PRIMARY KEY, code text UNIQUE, m mood, n pos)`)
 	run(t, s, `CREATE TABLE c (pid int REFERENCES p ON DELETE CASCADE, x int CHECK (x < 10))`)
 	run(t, s, `CREATE MATERIALIZED VIEW mv AS SELECT code, m FROM p`)
@@ -32,6 +33,11 @@ func TestRestartDDL(t *testing.T) {
 			`SELECT * FROM undone`:                pgerr.UndefinedTable,
 			`SELECT * FROM tmp`:                   pgerr.UndefinedTable,
 			`INSERT INTO p (m) VALUES ('nobody')`: pgerr.InvalidTextRepresentation,
+			`SELECT 7::even`:                      pgerr.CheckViolation,
+			`SELECT (-8)::even`:                   pgerr.CheckViolation,
+			`INSERT INTO ds VALUES (4)`:           pgerr.CheckViolation,
+			`INSERT INTO ds VALUES (6, '{1,0}')`:  pgerr.CheckViolation,
+			`DROP DOMAIN pos`:                     pgerr.DependentObjectsStillExist,
 			`ALTER TABLE p DROP COLUMN kode`:      pgerr.DependentObjectsStillExist,
 		} {
 			if _, err := tryRun(s, sql); pgerr.Code(err) != code {

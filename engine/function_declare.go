@@ -56,7 +56,7 @@ func (s *Session) declareFunction(x *ast.CreateFunction) (*catalog.Function, err
 func (s *Session) declareParams(x *ast.CreateFunction, f *catalog.Function) error {
 	plain := true
 	for i, p := range x.Params {
-		t, err := planner.ResolveType(p.Type, s.catalog())
+		t, domain, err := planner.ResolveColumnType(p.Type, s.catalog(), s.searchPath(s.catalog()))
 		if err != nil {
 			return err
 		}
@@ -99,10 +99,13 @@ func (s *Session) declareParams(x *ast.CreateFunction, f *catalog.Function) erro
 		case len(f.Defaults) > 0:
 			return invalidFunction("input parameters after one with a default value must also have defaults").At(p.Pos)
 		}
-		f.Args, f.ArgNames = append(f.Args, t), append(f.ArgNames, p.Name)
+		f.Args, f.ArgNames, f.ArgDomains = append(f.Args, t), append(f.ArgNames, p.Name), append(f.ArgDomains, domain)
 	}
 	if plain {
 		f.Params = nil
+	}
+	if !slices.ContainsFunc(f.ArgDomains, func(d uint32) bool { return d != 0 }) {
+		f.ArgDomains = nil
 	}
 	return nil
 }
@@ -125,11 +128,11 @@ func (s *Session) declareResult(x *ast.CreateFunction, f *catalog.Function) erro
 	case len(x.Returns.Name.Parts) == 0:
 		f.Ret = required
 	default:
-		t, err := planner.ResolveType(x.Returns, s.catalog())
+		t, domain, err := planner.ResolveColumnType(x.Returns, s.catalog(), s.searchPath(s.catalog()))
 		if err != nil {
 			return err
 		}
-		f.Ret, f.Set = t.Bare(), x.Returns.SetOf
+		f.Ret, f.Set, f.RetDomain = t.Bare(), x.Returns.SetOf, domain
 		if len(outs) > 0 && f.Ret.OID != required.OID {
 			return invalidFunction("function result type must be %s because of OUT parameters", required.Format()).At(x.Returns.Pos)
 		}

@@ -2,13 +2,11 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"streamsql/catalog"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
-	"streamsql/internal/vec"
 	"streamsql/sql/parser/ast"
 	"streamsql/sql/planner"
 )
@@ -104,63 +102,6 @@ func (s *Session) typeAttr(name string, tn ast.TypeName) (a catalog.TypeAttr, er
 	return a, err
 }
 
-// createDomain executes CREATE DOMAIN.
-func (s *Session) createDomain(x *ast.CreateDomain) error {
-	schema, name, err := s.qualify(x.Name)
-	if err != nil {
-		return err
-	}
-	if err := s.typeTaken(schema, name); err != nil {
-		return err
-	}
-	t := &catalog.Type{Schema: schema, Name: name, Kind: 'd', Owner: s.user, NotNull: x.NotNull, Default: x.DefaultText}
-	base, domain, err := planner.ResolveColumnType(x.Type, s.catalog(), s.searchPath(s.catalog()))
-	if err != nil {
-		return err
-	}
-	if domain != 0 {
-		return pgerr.New(pgerr.FeatureNotSupported, "a domain over a domain is not supported").WithHint("Name the base type.").At(x.Type.Pos)
-	}
-	if base.IsPseudo() {
-		return pgerr.New(pgerr.DatatypeMismatch, "\"%s\" is not a valid base type for a domain", base.Format()).At(x.Type.Pos)
-	}
-	t.Base = base
-	if x.Default != nil {
-		if _, err := planner.BindScalar(x.Default, nil, base, s.planOptions(nil, "")); err != nil {
-			return err
-		}
-	}
-	oid := s.e.newTypeOIDs(uint32(len(x.Checks)) + 2)
-	t.OID, t.ArrayOID = oid, oid+1
-	for i, c := range x.Checks {
-		if err := s.addDomainCheck(t, c, oid+2+uint32(i)); err != nil {
-			return err
-		}
-	}
-	s.putType(t)
-	return nil
-}
-
-func (s *Session) addDomainCheck(t *catalog.Type, c *ast.Constraint, oid uint32) error {
-	taken := func(n string) bool {
-		return slices.ContainsFunc(t.Checks, func(k *catalog.Constraint) bool { return k.Name == n })
-	}
-	name := c.Name
-	if name == "" {
-		name = freeName(t.Name, "", "check", taken)
-	} else if taken(name) {
-		return pgerr.New(pgerr.DuplicateObject, "constraint \"%s\" for domain \"%s\" already exists", name, t.Name).At(c.Pos)
-	}
-	k := &catalog.Constraint{OID: oid, Name: name, Kind: catalog.CheckConstraint, Expr: c.CheckText}
-	next := *t
-	next.NotNull, next.Checks = false, []*catalog.Constraint{k}
-	if _, err := planner.DomainChecks(&next, &planner.Column{Typ: t.Base, Name: "value"}, s.planOptions(nil, "")); err != nil {
-		return err
-	}
-	t.Checks = append(slices.Clip(t.Checks), k)
-	return nil
-}
-
 // findType finds the type that a statement names; nil where IF EXISTS allows that there is none.
 func (s *Session) findType(n ast.Name, kind string, ifExists bool) (*catalog.Type, error) {
 	cat := s.catalog()
@@ -223,41 +164,17 @@ func (s *Session) alterType(ctx context.Context, x *ast.Alter) error {
 			if err := s.alterEnum(&t, a); err != nil {
 				return err
 			}
-		case "set default":
-			if _, err := planner.BindScalar(a.Expr, nil, t.Base, s.planOptions(nil, "")); err != nil {
+		case "set default", "drop default", "set not null", "drop not null", "add constraint", "drop constraint", "validate constraint", "rename constraint":
+			if t.Kind != 'd' {
+				return unsupportedAlter(x, a.Action)
+			}
+			if err := s.alterDomain(ctx, &t, a); err != nil {
 				return err
 			}
-			t.Default = a.ExprText
-		case "drop default":
-			t.Default = ""
-		case "set not null", "drop not null":
-			t.NotNull = a.Action == "set not null"
-		case "add constraint":
-			if a.Constraint.Kind != "check" {
-				return pgerr.New(pgerr.SyntaxError, "%s constraints not possible for domains", a.Constraint.Kind).At(a.Constraint.Pos)
-			}
-			if err := s.addDomainCheck(&t, a.Constraint, s.e.newTypeOIDs(1)); err != nil {
-				return err
-			}
-		case "drop constraint":
-			i := slices.IndexFunc(t.Checks, func(k *catalog.Constraint) bool { return k.Name == a.Column })
-			if i < 0 {
-				if a.IfExists {
-					s.notice(pgerr.New(pgerr.SuccessfulCompletion, "constraint \"%s\" of domain \"%s\" does not exist, skipping", a.Column, t.Name))
-					continue
-				}
-				return pgerr.New(pgerr.UndefinedObject, "constraint \"%s\" of domain \"%s\" does not exist", a.Column, t.Name)
-			}
-			t.Checks = slices.Delete(t.Checks, i, i+1)
 		default:
 			return unsupportedAlter(x, a.Action)
 		}
 		s.putType(&t)
-		if t.Kind == 'd' && (a.Action == "add constraint" || a.Action == "set not null") {
-			if err := s.checkDomainColumns(ctx, &t); err != nil {
-				return err
-			}
-		}
 		next := t
 		t = next
 	}
@@ -321,38 +238,5 @@ func (s *Session) alterEnum(t *catalog.Type, a *ast.AlterAction) error {
 		}
 	}
 	t.Labels = slices.Insert(t.Labels, i, n)
-	return nil
-}
-
-// checkDomainColumns holds the rows of all tables against a domain that has become stricter.
-func (s *Session) checkDomainColumns(ctx context.Context, t *catalog.Type) error {
-	for _, r := range s.catalog().Relations() {
-		if r.Kind != catalog.Table || !slices.ContainsFunc(r.Columns, func(c catalog.Column) bool { return c.Domain == t.OID }) {
-			continue
-		}
-		checks, err := s.rowChecks(r, nil)
-		if err != nil {
-			return err
-		}
-		snaps, _ := s.readSnapshots([]uint32{r.OID})
-		if snaps[r.OID] == nil {
-			continue
-		}
-		for i := range checks {
-			if i < len(r.Columns) {
-				checks[i].failed = func() func(b *vec.Batch, row int) error {
-					return func(*vec.Batch, int) error {
-						return pgerr.New(pgerr.CheckViolation, "a column of table \"%s\" contains values that violate the new constraint", r.Name).
-							WithDetail("%s", fmt.Sprintf("Domain %s is used there.", t.Name))
-					}
-				}()
-			}
-		}
-		if err := eachBatch(snaps[r.OID], s.e.alloc, func(b *vec.Batch) error {
-			return s.runChecks(ctx, checks, r.Fields(), []*vec.Batch{b})
-		}); err != nil {
-			return err
-		}
-	}
 	return nil
 }

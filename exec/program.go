@@ -25,6 +25,8 @@ type Program struct {
 	slots int // child frames that the nodes need
 	top   *frame
 	outs  []*vec.Vec
+	// guards are those of the expressions, each with programs of its own.
+	guards []*guard
 }
 
 // evaluator computes the column of a node in a frame: it sets r.v.
@@ -186,6 +188,10 @@ func (p *Program) Close() {
 	if p.top != nil {
 		p.top.release()
 	}
+	for _, g := range p.guards {
+		g.close()
+	}
+	p.guards = nil
 }
 
 // EvalConst computes an expression without columns. A row that fails gives its error.
@@ -373,6 +379,8 @@ func (c *compiler) add(e planner.Expr) (int, error) {
 		return c.field(e)
 	case *planner.Subscript:
 		return c.subscript(e)
+	case *planner.Guarded:
+		return c.guarded(e)
 	}
 	return 0, pgerr.New(pgerr.InternalError, "no evaluator for expression %T", e)
 }

@@ -182,7 +182,7 @@ func (b *binder) call(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 	if r.Func.Set != nil {
 		return b.setCall(c, x.(*Call), name)
 	}
-	return x, nil
+	return b.guardedPopulate(x)
 }
 
 // callArgs binds the arguments and puts named ones into their places.

@@ -350,12 +350,16 @@ func (b *binder) caseExpr(c *exprCtx, e *ast.Case) (Expr, error) {
 }
 
 func (b *binder) castExpr(c *exprCtx, e *ast.Cast) (Expr, error) {
-	t, err := ResolveType(e.Type, b.o.Catalog)
+	t, domain, err := ResolveColumnType(e.Type, b.o.Catalog, b.o.SearchPath)
 	if err != nil {
 		return nil, err
 	}
 	if a, ok := e.X.(*ast.ArrayExpr); ok && t.IsArray() {
-		return b.array(c, a, t)
+		x, err := b.array(c, a, t)
+		if err != nil {
+			return nil, err
+		}
+		return b.guarded(x, domain)
 	}
 	x, err := b.expr(c, e.X)
 	if err != nil {
@@ -365,5 +369,8 @@ func (b *binder) castExpr(c *exprCtx, e *ast.Cast) (Expr, error) {
 	if unknown(x) { // what is wrong is the literal
 		pos = e.X.Position()
 	}
-	return b.mustCoerce(x, t, fn.Explicit, pos)
+	if x, err = b.mustCoerce(x, t, fn.Explicit, pos); err != nil {
+		return nil, err
+	}
+	return b.guarded(x, domain)
 }

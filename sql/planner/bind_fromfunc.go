@@ -88,7 +88,11 @@ func (b *binder) funcRef(f *ast.FuncRef, lat *scope) (lrel, *scope, error) {
 				add("ordinality", tf.ord)
 			}
 			err := aliasColumns(t, f.Alias)
-			return tf, oneTable(lat, t), err
+			if err != nil {
+				return nil, nil, err
+			}
+			rel, err := b.guardedRows(tf, t)
+			return rel, oneTable(lat, t), err
 		}
 	}
 	rel, ord := b.sideBySide(sel, !single || f.Ordinality)

@@ -240,14 +240,21 @@ func (b *binder) userCall(c *exprCtx, e *ast.FuncCall, users []*catalog.Function
 			}
 			elems = append(elems, x)
 		}
+		domain := uint32(0)
+		if f.ArgDomains != nil {
+			domain = f.ArgDomains[p]
+		}
 		if !spread(p) {
+			if domain != 0 {
+				return b.guarded(elems[0], domain)
+			}
 			return elems[0], nil
 		}
 		t, ok := elems[0].Type().Bare().ArrayOf()
 		if !ok {
 			return nil, pgerr.New(pgerr.UndefinedObject, "could not find array type for data type %s", elems[0].Type().Bare().Format()).At(e.Pos)
 		}
-		return &Array{elems, t, e.Pos}, nil
+		return b.guarded(&Array{elems, t, e.Pos}, domain)
 	}
 	for p := range a.args {
 		if a.args[p], err = bind(p, false); err != nil {

@@ -93,6 +93,9 @@ func (b *binder) userExpr(c *exprCtx, u *userCallOf) (x Expr, err error) {
 			x, err = b.runOrJoin(c, u)
 		}
 	}
+	if err == nil && !u.a.f.Set {
+		x, err = b.guarded(x, u.a.f.RetDomain)
+	}
 	b.outName = ""
 	if u.named {
 		b.outName = u.column

@@ -624,6 +624,8 @@ func exprString(e Expr, ns []string) string {
 		return "ARRAY[" + exprStrings(e.Elems, ns) + "]"
 	case *Row:
 		return "ROW" + join(e.Elems, ", ")
+	case *Guarded:
+		return str(e.X)
 	case *Field:
 		return fmt.Sprintf("(%s).f%d", str(e.X), e.Index+1)
 	case *Subscript:

@@ -61,6 +61,8 @@ func children(e Expr, f func(Expr)) {
 		list(e.Elems)
 	case *Field:
 		f(e.X)
+	case *Guarded:
+		f(e.X)
 	case *Subscript:
 		f(e.X)
 		list(e.Subs)
@@ -166,6 +168,8 @@ func mapChildren(e Expr, f func(Expr) Expr) Expr {
 		n = &Row{list(e.Elems), e.Typ}
 	case *Field:
 		n = &Field{one(e.X), e.Index, e.Typ}
+	case *Guarded:
+		n = &Guarded{one(e.X), e.Guard}
 	case *Subscript:
 		c := *e
 		c.X, c.Subs, c.Upper = one(e.X), list(e.Subs), list(e.Upper)
@@ -366,6 +370,8 @@ func writeKey(b *strings.Builder, e Expr) {
 		list("row", e.Elems...)
 	case *Field:
 		list(fmt.Sprintf("field%d", e.Index), e.X)
+	case *Guarded:
+		list(fmt.Sprintf("guard%p", e.Guard), e.X)
 	case *Subscript:
 		list(fmt.Sprintf("sub%v%d", e.Slice, len(e.Subs)), append(append([]Expr{e.X}, e.Subs...), e.Upper...)...)
 	case *subquery:
