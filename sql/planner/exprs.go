@@ -3,6 +3,7 @@ package planner
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"strings"
 	"unsafe"
 
@@ -381,7 +382,52 @@ func writeKey(b *strings.Builder, e Expr) {
 	}
 }
 
-func sameExpr(a, b Expr) bool { return exprKey(a) == exprKey(b) }
+// sameExpr reports whether a and b compute the same.
+func sameExpr(a, b Expr) bool { return !differ(a, b) && exprKey(a) == exprKey(b) }
+
+// differ reports whether a and b are seen not to be the same without their keys: nearly all pairs that are compared are.
+func differ(a, b Expr) bool {
+	list := func(x, y []Expr) bool {
+		return !slices.EqualFunc(x, y, func(a, b Expr) bool { return !differ(a, b) })
+	}
+	switch x := a.(type) {
+	case *Column:
+		y, ok := b.(*Column)
+		return !ok || x.Index != y.Index
+	case *Const:
+		y, ok := b.(*Const)
+		if !ok || x.Typ.OID != y.Typ.OID {
+			return true
+		}
+		switch v := x.Val.(type) {
+		case string:
+			w, ok := y.Val.(string)
+			return !ok || v != w
+		case int32:
+			w, ok := y.Val.(int32)
+			return !ok || v != w
+		case int64:
+			w, ok := y.Val.(int64)
+			return !ok || v != w
+		}
+	case *Call:
+		y, ok := b.(*Call)
+		return !ok || x.Fn.Name != y.Fn.Name || x.Typ.OID != y.Typ.OID || list(x.Args, y.Args)
+	case *Cast:
+		y, ok := b.(*Cast)
+		return !ok || x.To.OID != y.To.OID || differ(x.X, y.X)
+	case *And:
+		y, ok := b.(*And)
+		return !ok || list(x.Args, y.Args)
+	case *Or:
+		y, ok := b.(*Or)
+		return !ok || list(x.Args, y.Args)
+	case *Case:
+		y, ok := b.(*Case)
+		return !ok || !slices.EqualFunc(x.Whens, y.Whens, func(v, w When) bool { return !differ(v.Cond, w.Cond) && !differ(v.Then, w.Then) })
+	}
+	return false
+}
 
 // volatileExpr reports whether e may give another value when it is evaluated again.
 func volatileExpr(e Expr) bool {
