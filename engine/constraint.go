@@ -605,19 +605,19 @@ func (s *Session) createSequence(_ context.Context, x *ast.CreateSequence) error
 	return nil
 }
 
-// sequenceRestart makes a sequence begin anew.
-func (s *Session) sequenceRestart(rel *catalog.Relation, with *int64) error {
-	v := rel.Sequence.Start
+// restartValue gives the value that a sequence begins with anew, with what RESTART names.
+func restartValue(d *catalog.Sequence, with *int64) (int64, error) {
+	v := d.Start
 	if with != nil {
 		v = *with
 	}
-	if v < rel.Sequence.Min {
-		return pgerr.New(pgerr.InvalidParameterValue, "RESTART value (%d) cannot be less than MINVALUE (%d)", v, rel.Sequence.Min)
+	if v < d.Min {
+		return 0, pgerr.New(pgerr.InvalidParameterValue, "RESTART value (%d) cannot be less than MINVALUE (%d)", v, d.Min)
 	}
-	if v > rel.Sequence.Max {
-		return pgerr.New(pgerr.InvalidParameterValue, "RESTART value (%d) cannot be greater than MAXVALUE (%d)", v, rel.Sequence.Max)
+	if v > d.Max {
+		return 0, pgerr.New(pgerr.InvalidParameterValue, "RESTART value (%d) cannot be greater than MAXVALUE (%d)", v, d.Max)
 	}
-	return s.e.setSequence(rel.OID, v, false)
+	return v, nil
 }
 
 // ownedSequences gives the sequences that belong to a column of a relation, or with column 0 to any.

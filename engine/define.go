@@ -272,6 +272,15 @@ func placeAtOption(err error, options []ast.Option) error {
 // relationOptions are the WITH options that do not belong to a connector.
 var relationOptions = []string{"connector", "watermark.idle_timeout", "watermark.max_future", "late", "bad_data"}
 
+// isStorageParameter tells PostgreSQL's parameters of how a table is stored and cleaned, which dumps carry: they mean nothing here.
+func isStorageParameter(name string) bool {
+	switch name {
+	case "fillfactor", "toast_tuple_target", "parallel_workers", "vacuum_index_cleanup", "vacuum_truncate", "user_catalog_table", "log_autovacuum_min_duration":
+		return true
+	}
+	return strings.HasPrefix(name, "autovacuum_") || strings.HasPrefix(name, "toast.")
+}
+
 // setOptions checks WITH and infers columns where none were declared.
 func (s *Session) setOptions(ctx context.Context, rel *catalog.Relation, x *ast.CreateTable) error {
 	known := slices.Clone(relationOptions)
@@ -300,6 +309,9 @@ func (s *Session) setOptions(ctx context.Context, rel *catalog.Relation, x *ast.
 			return pgerr.New(pgerr.SyntaxError, "option \"%s\" is given twice", o.Name).At(o.Pos)
 		}
 		seen[o.Name] = true
+		if isStorageParameter(o.Name) && rel.Kind == catalog.Table && conn == "" {
+			continue
+		}
 		if !slices.Contains(known, o.Name) {
 			return unknownOption(o, known)
 		}

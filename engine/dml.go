@@ -578,7 +578,7 @@ func (s *Session) truncate(ctx context.Context, x *ast.Truncate) error {
 		tt.changes = append(tt.changes, changes...)
 		if x.Restart {
 			for _, q := range ownedSequences(cat, rel.OID, 0) {
-				if err := s.sequenceRestart(q, nil); err != nil {
+				if err := s.e.setSequence(q.OID, q.Sequence.Start, false); err != nil {
 					return err
 				}
 			}

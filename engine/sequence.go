@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"math"
 	"sync"
 
@@ -275,9 +276,18 @@ func (s *Session) alterSequence(rel *catalog.Relation, o *ast.SequenceOptions) e
 	if err := s.ownedBy(c, o); err != nil {
 		return err
 	}
-	s.change(&ddl{ch: &catalogChange{Put: []*catalog.Relation{c}}, after: func() { s.e.sequences.declare(c) }})
-	if o.Restart {
-		return s.sequenceRestart(c, o.RestartWith)
+	d := &ddl{ch: &catalogChange{Put: []*catalog.Relation{c}}, after: func() { s.e.sequences.declare(c) }}
+	s.change(d)
+	if !o.Restart {
+		return nil
 	}
-	return nil
+	v, err := restartValue(c.Sequence, o.RestartWith)
+	if err != nil {
+		return err
+	}
+	if v < rel.Sequence.Min || v > rel.Sequence.Max { // the value holds with the new bounds only
+		d.last = func(context.Context) error { return s.e.setSequence(rel.OID, v, false) }
+		return nil
+	}
+	return s.e.setSequence(rel.OID, v, false)
 }

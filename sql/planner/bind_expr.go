@@ -64,6 +64,13 @@ func (b *binder) expr(c *exprCtx, e ast.Expr) (Expr, error) {
 		b.paramsUsed[e.N] = true
 		return &Param{e.N, b.params.get(e.N)}, nil
 	case *ast.Star:
+		if t := c.s.starTable(e); t != nil { // t.* where a value is wanted is the row
+			return b.wholeRow(t, e.Pos), nil
+		}
+		if len(e.Qualifier) > 0 {
+			schema, name := e.Table()
+			return nil, b.noTable(c.s, schema, name).At(e.Pos)
+		}
 		return nil, pgerr.New(pgerr.SyntaxError, "row expansion via \"*\" is not supported here").At(e.Pos)
 	case *ast.Default:
 		return nil, pgerr.New(pgerr.SyntaxError, "DEFAULT is not allowed in this context").At(e.Pos)

@@ -463,14 +463,23 @@ func (b *binder) starColumns(s *scope, st *ast.Star) ([]scopeCol, error) {
 		}
 		return s.star(), nil
 	}
-	schema, name := "", st.Qualifier[len(st.Qualifier)-1]
-	if len(st.Qualifier) > 1 {
-		schema = st.Qualifier[len(st.Qualifier)-2]
+	if t := s.starTable(st); t != nil {
+		return t.cols, nil
 	}
+	schema, name := st.Table()
+	return nil, b.noTable(s, schema, name).At(st.Pos)
+}
+
+// starTable gives the table of t.*, nil without one.
+func (s *scope) starTable(st *ast.Star) *table {
+	if len(st.Qualifier) == 0 {
+		return nil
+	}
+	schema, name := st.Table()
 	for q := s; q != nil; q = q.parent {
 		if t, n := q.table(schema, name); n > 0 {
-			return t.cols, nil
+			return t
 		}
 	}
-	return nil, b.noTable(s, schema, name).At(st.Pos)
+	return nil
 }

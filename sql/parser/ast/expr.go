@@ -24,6 +24,15 @@ type Star struct {
 	Qualifier []string
 }
 
+// Table gives the schema, "" where none is written, and the table of t.*.
+func (s *Star) Table() (schema, name string) {
+	n := len(s.Qualifier)
+	if n > 1 {
+		schema = s.Qualifier[n-2]
+	}
+	return schema, s.Qualifier[n-1]
+}
+
 // LiteralKind says what a literal is.
 type LiteralKind uint8
 
