@@ -10,6 +10,7 @@ import (
 	"streamsql/catalog"
 	"streamsql/connector/format"
 	"streamsql/exec"
+	"streamsql/internal/mem"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
@@ -190,6 +191,7 @@ type CopyIn struct {
 	batches  []*vec.Batch // full rows of the relation
 	rows     int64
 	held     int64 // bytes of batches
+	wait     int   // records are looked for when so many bytes are here
 }
 
 // newCopyIn resolves the target of COPY FROM.
@@ -262,10 +264,37 @@ func (c *CopyIn) Columns() int { return len(c.fields) }
 func (c *CopyIn) Write(data []byte) error {
 	if c.split == nil {
 		c.bin = append(c.bin, data...)
-		return c.readBinary()
+		if len(c.bin) < c.wait {
+			return nil
+		}
+		if err := c.readBinary(); err != nil {
+			return err
+		}
+		return c.unfinished(len(c.bin))
 	}
 	c.split.Write(data)
-	return c.readRecords()
+	if c.split.Buffered() < c.wait {
+		return nil
+	}
+	if err := c.readRecords(); err != nil {
+		return err
+	}
+	return c.unfinished(c.split.Buffered())
+}
+
+// unfinished asks for the room of a record of which n bytes are here. The end of a long one is looked for when there is twice as much of it.
+func (c *CopyIn) unfinished(n int) error {
+	c.wait = 0
+	if n < mem.LargeBlock {
+		return nil
+	}
+	const longest = 1 << 30
+	if n >= longest/2 {
+		return pgerr.New(pgerr.ProgramLimitExceeded, "out of memory").
+			WithDetail("Cannot enlarge string buffer containing %d bytes by %d more bytes.", n, n)
+	}
+	c.wait = 2 * n
+	return c.s.e.statements.Ask(3 * int64(n))
 }
 
 // where words the place of a record that is in error, as PostgreSQL's CONTEXT does.
@@ -394,7 +423,7 @@ func (c *CopyIn) flush() error {
 	}
 	c.batches = append(c.batches, full)
 	c.held += full.Bytes()
-	return c.s.e.statements.AskTable(roomFor(c.rel), c.held)
+	return c.s.e.statements.AskKept(roomFor(c.rel), c.held)
 }
 
 var binarySignature = []byte("PGCOPY\n\377\r\n\000")
@@ -478,6 +507,8 @@ func (c *CopyIn) Finish(ctx context.Context) (tag string, err error) {
 		if err := c.readRecords(); err != nil {
 			return "", err
 		}
+	} else if err := c.readBinary(); err != nil {
+		return "", err
 	} else if !c.binEnded && (len(c.bin) > 0 || !c.binBegun) {
 		return "", pgerr.New(pgerr.BadCopyFileFormat, "unexpected EOF in COPY data")
 	}

@@ -67,6 +67,9 @@ func (m *queryMemory) explain() string {
 // spilled reports whether some of the query's state is on disk.
 func (m *queryMemory) spilled() bool { return m.account.OnDisk() > 0 }
 
+// AskMemory gives an error (53200) where there is no room for n bytes that are to be allocated now, for what has no query yet: a message.
+func (e *Engine) AskMemory(n int64) error { return e.statements.Ask(n) }
+
 // MemoryUse is what an engine has of the machine, in bytes.
 type MemoryUse struct {
 	// Limit is Options.Memory, 0 for none; Used is what the state of queries and views takes.

@@ -313,6 +313,12 @@ func (s *Session) SetStatement(name string, st *Statement) error {
 	if name != "" && s.statements[name] != nil {
 		return pgerr.New(pgerr.DuplicatePreparedStatement, "prepared statement \"%s\" already exists", name)
 	}
+	if name != "" {
+		const perByte = 64 // a plan takes about as much for a byte of the text
+		if err := s.e.statements.AskKept(`Prepared statement "`+name+`"`, int64(perByte*len(st.parsed.Text))); err != nil {
+			return err
+		}
+	}
 	st.name = name
 	s.statements[name] = st
 	return nil

@@ -268,7 +268,7 @@ func (c *conn) handle(f frame) error {
 	c.w.sendError(err, "")
 	if extended {
 		c.failed = err
-		return c.w.maybeFlush()
+		return c.w.flush() // a client that asked for it with a Flush that is skipped now would wait for ever
 	}
 	return c.ready()
 }

@@ -34,6 +34,8 @@ type frame struct {
 type guard struct {
 	r   io.Reader
 	max int // of a message with data, in bytes
+	// room, where not nil, is asked before memory for a large message is taken; its error takes the place of the message.
+	room func(n int64) error
 	// slab is what small bodies are carved from, so that a stream of little
 	// messages does not cost an allocation each.
 	slab []byte
@@ -45,6 +47,8 @@ const (
 	slabLimit = 2 << 10 // larger bodies get memory of their own
 	// growStep bounds the memory that a header alone can claim.
 	growStep = 64 << 10
+	// largeMessage is from what length on memory is asked for.
+	largeMessage = 512 << 10
 )
 
 // limit gives the longest body of a frontend message, 0 for a type that does not exist.
@@ -79,6 +83,12 @@ func (g *guard) next() (frame, error) {
 	if uint64(n)-4 > uint64(limit) {
 		return frame{}, pgerr.New(pgerr.ProtocolViolation, "invalid message length").
 			WithDetail("A message of type \"%c\" may have %d bytes, not %d.", typ, limit, n-4)
+	}
+	if n > largeMessage && g.room != nil {
+		if err := g.room(2 * int64(n)); err != nil { // what is made of it is about as large
+			_, e := io.CopyN(io.Discard, g.r, int64(n)-4)
+			return frame{typ: typ, bad: pgerr.From(err)}, unexpectedEOF(e)
+		}
 	}
 	body, err := g.body(int(n) - 4)
 	if err != nil {

@@ -74,13 +74,16 @@ func (o Options) withDefaults() Options {
 // closes ln, ends every session with 57P01, waits for them and returns nil. Any
 // other end of the listener is an error. ln is closed in every case.
 func Serve(ctx context.Context, ln net.Listener, e *engine.Engine, o Options) error {
-	return newServer(engineBackend{e}, o).serve(ctx, ln)
+	s := newServer(engineBackend{e}, o)
+	s.room = e.AskMemory
+	return s.serve(ctx, ln)
 }
 
 type server struct {
 	backend backend
 	opts    Options
 	log     *slog.Logger
+	room    func(n int64) error // asks for memory; may be nil
 
 	mu       sync.Mutex
 	sessions int

@@ -27,7 +27,7 @@ const (
 // handle serves one socket from its first byte to its last. A panic costs this connection alone.
 func (s *server) handle(ctx context.Context, nc net.Conn) {
 	c := &conn{srv: s, nc: nc, ctx: ctx, w: writer{nc: nc, stall: s.opts.StallTimeout}}
-	c.in = &guard{r: nc, max: s.opts.MaxMessage}
+	c.in = &guard{r: nc, max: s.opts.MaxMessage, room: s.room}
 	defer c.recover()
 	// A server that stops does not wait for the packets of clients that have not come in yet.
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetReadDeadline(time.Unix(1, 0)) })

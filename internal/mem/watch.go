@@ -155,9 +155,9 @@ func (a *Account) Ask(n int64) error {
 	return nil
 }
 
-// AskTable gives an error (53200) where there is no room for n bytes of rows that a table, or a transaction, is to keep, or that go to the views
-// over a source. what names it, such as: Table "t".
-func (a *Account) AskTable(what string, n int64) error {
+// AskKept gives an error (53200) where there is no room for n bytes that are to be kept beyond the statement: rows of a table or a transaction,
+// those that go to the views over a source, what a session holds. what names it, such as: Table "t".
+func (a *Account) AskKept(what string, n int64) error {
 	if a == nil || !a.budget.watched() || n < LargeBlock && !a.budget.tight.Load() {
 		return nil
 	}
@@ -167,7 +167,7 @@ func (a *Account) AskTable(what string, n int64) error {
 	}
 	return pgerr.New(pgerr.OutOfMemory, "out of memory").
 		WithDetail("%s is to take about %s when the process holds %s; the limit is %s.", what, Format(n), Format(held), Format(a.budget.limit)).
-		WithHint("Rows of tables and what views know of theirs are kept in memory: delete or drop what is not needed, insert in smaller transactions, or give the server more with --memory.")
+		WithHint("Rows of tables, what views know of theirs, and what sessions have prepared stay in memory: delete or drop what is not needed, insert in smaller transactions, or give the server more with --memory.")
 }
 
 // Need is Ask for computations deep within an expression: it panics with a Refusal.

@@ -71,8 +71,16 @@ func checkAliases(l, r *scope, pos int) error {
 	return nil
 }
 
+// maxItems bounds what views that use views more than once can make of a short statement.
+const maxItems = 4096
+
 // fromItem binds one item; lat holds what is left of it, which LATERAL items may use.
 func (b *binder) fromItem(f ast.FromItem, lat *scope) (lrel, *scope, error) {
+	if b.items++; b.items > maxItems {
+		return nil, nil, pgerr.New(pgerr.ProgramLimitExceeded, "too many range table entries").
+			WithDetail("The statement reads more than %d relations, with those of views and WITH queries each time they are used.", maxItems).
+			WithHint("Make a materialized view, or WITH ... AS MATERIALIZED, of what is used many times.").At(itemPos(f))
+	}
 	switch f := f.(type) {
 	case *ast.TableRef:
 		return b.tableRef(f, lat)
