@@ -64,4 +64,28 @@ func init() {
 		}
 		return types.NewArray(t, elems).Encode()
 	}), nonStrict, stable)
+	def("enum_range(anyelement,anyelement) anyarray", nil, bound(func(args []types.T, _ types.T) Kernel {
+		t := args[0]
+		e := types.EnumOf(t)
+		return rowD(func(_ *Ctx, a []types.Datum) (types.Datum, error) {
+			if e == nil {
+				return nil, pgerr.New(pgerr.UndefinedFunction, "function enum_range(%s, %s) does not exist", t.Format(), t.Format())
+			}
+			var elems []types.Datum
+			in := a[0] == nil
+			for i := range e.Labels {
+				v := e.EnumValue(i)
+				if in = in || v == a[0]; in {
+					elems = append(elems, v)
+				}
+				if a[1] != nil && v == a[1] {
+					if !in {
+						return types.NewArray(t, nil).Encode(), nil
+					}
+					break
+				}
+			}
+			return types.NewArray(t, elems).Encode(), nil
+		}, false)
+	}), nonStrict, stable)
 }

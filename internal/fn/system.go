@@ -264,10 +264,19 @@ func init() {
 	for _, col := range []string{"text", "int2"} {
 		for _, obj := range []string{"text", "oid"} {
 			def("has_column_privilege("+obj+","+col+",text) bool", fixedAnswer(true), stable)
+			for _, u := range []string{"name", "oid"} {
+				def("has_column_privilege("+u+","+obj+","+col+",text) bool", fixedAnswer(true), stable)
+			}
 		}
 	}
 	for _, obj := range []string{"text", "oid"} {
 		def("has_any_column_privilege("+obj+",text) bool", fixedAnswer(true), stable)
+		for _, u := range []string{"name", "oid"} {
+			def("has_any_column_privilege("+u+","+obj+",text) bool", fixedAnswer(true), stable)
+		}
+	}
+	for _, u := range []string{"", "name,", "oid,"} {
+		def("has_parameter_privilege("+u+"text,text) bool", fixedAnswer(true), stable)
 	}
 	for _, sig := range []string{"pg_has_role(name,text)", "pg_has_role(oid,text)", "pg_has_role(name,name,text)", "pg_has_role(name,oid,text)", "pg_has_role(oid,oid,text)"} {
 		def(sig+" bool", fixedAnswer(true), stable)

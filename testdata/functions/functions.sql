@@ -1,0 +1,15 @@
+-- The functions of PostgreSQL 15 whose arguments and results are of types that we have, without those behind operators, casts, types, aggregates and
+-- indexes, and without what administers a server: this prints functions.txt with psql -At -f functions.sql.
+WITH ok(t) AS (SELECT oid FROM pg_type t WHERE typnamespace = 'pg_catalog'::regnamespace AND typname ~ '^_?(bool|bytea|char|name|int8|int2|int4|text|oid|json|jsonb|jsonpath|float4|float8|bpchar|varchar|date|time|timetz|timestamp|timestamptz|interval|numeric|uuid|record|regclass|regtype|regproc|regrole|regnamespace)$|^any(element|array|nonarray|enum|compatible|compatiblearray|compatiblenonarray)?$|^void$')
+, inner_(f) AS (
+  SELECT oprcode FROM pg_operator UNION SELECT oprrest FROM pg_operator UNION SELECT oprjoin FROM pg_operator
+  UNION SELECT castfunc FROM pg_cast UNION SELECT amproc FROM pg_amproc UNION SELECT typinput FROM pg_type UNION SELECT typoutput FROM pg_type
+  UNION SELECT typreceive FROM pg_type UNION SELECT typsend FROM pg_type UNION SELECT typmodin FROM pg_type UNION SELECT typmodout FROM pg_type
+  UNION SELECT aggtransfn FROM pg_aggregate UNION SELECT aggfinalfn FROM pg_aggregate UNION SELECT aggcombinefn FROM pg_aggregate
+  UNION SELECT aggmtransfn FROM pg_aggregate UNION SELECT aggminvtransfn FROM pg_aggregate UNION SELECT prosupport FROM pg_proc)
+SELECT format('%s(%s) %s', proname, (SELECT coalesce(string_agg(t.typname, ',' ORDER BY n), '') FROM unnest(p.proargtypes) WITH ORDINALITY u(o, n) JOIN pg_type t ON t.oid = u.o), (SELECT typname FROM pg_type WHERE oid = prorettype)) AS f
+FROM pg_proc p
+WHERE pronamespace = 'pg_catalog'::regnamespace AND prokind IN ('f', 'a', 'w') AND oid NOT IN (SELECT f::oid FROM inner_)
+  AND NOT EXISTS (SELECT FROM unnest(proargtypes) a WHERE a NOT IN (SELECT t FROM ok)) AND prorettype IN (SELECT t FROM ok)
+  AND proname !~ '^(pg_(?!typeof|backend_pid|get_expr|get_userbyid|get_viewdef|get_constraintdef|get_indexdef|get_functiondef|get_function_|get_serial_sequence|get_keywords|encoding_to_char|is_in_recovery|table_is_visible|type_is_visible|function_is_visible|operator_is_visible|opclass_is_visible|collation_is_visible|conversion_is_visible|relation_size|table_size|total_relation_size|size_pretty|database_size|get_partkeydef|get_ruledef|postmaster_start_time|conf_load_time|sleep|cancel_backend|terminate_backend|my_temp_schema|is_other_temp_schema|column_is_updatable|relation_is_updatable|tablespace_)|lo_|lo|binary_upgrade_|brin_|gin|gist|spg|hash|bt|ts_|txid_|table_to_xml|query_to_xml|cursor_to_xml|schema_to_xml|database_to_xml|RI_|range_|multirange|int[48]range|numrange|daterange|tsrange|tstzrange|xml|amvalidate|record_|array_(send|recv)|suppress_redundant|unique_key_recheck|fmgr_|trigger_|event_trigger|language_|plpgsql_|postgresql_fdw_|internal_|opaque_|shell_|tsm_|index_am|table_am|inet_|row_security|satisfies_hash|loread|lowrite|be_lo|websearch|to_ts|phrase|plainto|get_current_ts|numnode|query(tree)?$|mxid|jsonb?_(in|out)|current_xid|loopback)'
+ORDER BY 1;
