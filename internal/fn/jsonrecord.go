@@ -178,7 +178,7 @@ func (p *populator) fields(rec *types.Record, v []byte, base types.Datum, caller
 }
 
 func errRowType(name string) error {
-	return pgerr.New(pgerr.DatatypeMismatch, "could not determine row type for result of %s", name).
+	return pgerr.New(pgerr.FeatureNotSupported, "could not determine row type for result of %s", name).
 		WithHint("Provide a non-null record argument, or call the function in the FROM clause using a column definition list.")
 }
 

@@ -3,6 +3,7 @@ package fn
 import (
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -31,11 +32,14 @@ func isNormalized(c *Ctx, s, form string) (bool, error) {
 	return s == t, err
 }
 
+var errSurrogates = pgerr.New(pgerr.SyntaxError, "invalid Unicode surrogate pair")
+
 // unistr evaluates Unicode escapes: \XXXX, \+XXXXXX, \uXXXX, \UXXXXXXXX and \\.
 func unistr(s string) (string, error) {
 	bad := pgerr.New(pgerr.SyntaxError, "invalid Unicode escape").
 		WithHint(`Unicode escapes must be \XXXX, \+XXXXXX, \uXXXX, or \UXXXXXXXX.`)
 	var b strings.Builder
+	var high rune // the first half of a pair of surrogates
 	for i := 0; i < len(s); {
 		if s[i] != '\\' {
 			b.WriteByte(s[i])
@@ -44,6 +48,9 @@ func unistr(s string) (string, error) {
 		}
 		i++
 		if i < len(s) && s[i] == '\\' {
+			if high != 0 {
+				return "", errSurrogates
+			}
 			b.WriteByte('\\')
 			i++
 			continue
@@ -65,6 +72,21 @@ func unistr(s string) (string, error) {
 		x, err := strconv.ParseUint(s[i:i+n], 16, 32)
 		if err != nil {
 			return "", bad
+		}
+		// Two escapes may be the halves of one character, of whatever form each is.
+		if high != 0 || utf16.IsSurrogate(rune(x)) && x <= utf8.MaxRune {
+			switch {
+			case high == 0 && x < 0xDC00:
+				high = rune(x)
+				i += n
+				if i == len(s) || s[i] != '\\' {
+					return "", errSurrogates
+				}
+				continue
+			case high == 0 || utf16.DecodeRune(high, rune(x)) == utf8.RuneError:
+				return "", errSurrogates
+			}
+			x, high = uint64(utf16.DecodeRune(high, rune(x))), 0
 		}
 		if !utf8.ValidRune(rune(x)) || x > utf8.MaxRune {
 			return "", pgerr.New(pgerr.InvalidParameterValue, "invalid Unicode code point: %0*X", n, x)
