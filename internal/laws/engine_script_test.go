@@ -159,11 +159,29 @@ func (w *world) change(c *conn, b *base) {
 	case x < 16:
 		set := pick(r, "v = v + 1", "k = (k + 1) % 5", "s = 'c'", "v = NULL", "at = at + INTERVAL '3 seconds'", "v = -v, k = 1", "s = s")
 		c.dml("UPDATE "+b.name+" SET "+set+" WHERE "+where, "")
+	case x < 17:
+		c.dml(w.merge(b, rows), "")
+	case x < 18:
+		to := pick(r, w.bases...)
+		move := "WITH gone AS (DELETE FROM " + b.name + " WHERE " + where + " RETURNING *) INSERT INTO " + to.name + " SELECT * FROM gone"
+		if to.pk {
+			move += " ON CONFLICT DO NOTHING"
+		}
+		c.dml(move, "")
 	case x < 19 || r.IntN(2) == 0:
 		c.dml("DELETE FROM "+b.name+" WHERE "+where, "")
 	default:
 		c.dml("TRUNCATE "+b.name, "")
 	}
+}
+
+// merge gives a MERGE of rows into a relation.
+func (w *world) merge(b *base, rows [][]string) string {
+	seen := map[string]bool{} // no row of the relation may be met twice
+	rows = slices.DeleteFunc(rows, func(row []string) bool { s := seen[row[0]]; seen[row[0]] = true; return s })
+	return "MERGE INTO " + b.name + " AS t USING (SELECT id, k::int, v::int, s, at::timestamp FROM (VALUES " + values(rows) + ") AS x (id, k, v, s, at)) AS n ON t.id = n.id" +
+		pick(w.rnd, "", " WHEN MATCHED AND n.k = 1 THEN DELETE", " WHEN MATCHED AND t.v > n.v THEN DO NOTHING") + " WHEN MATCHED THEN UPDATE SET v = t.v + n.v, s = n.s" +
+		pick(w.rnd, "", " WHEN NOT MATCHED THEN INSERT VALUES (n.id, n.k, n.v, n.s, n.at)")
 }
 
 // relation is what a query may read.

@@ -69,6 +69,16 @@ func (b *binder) dmlTarget(n ast.Name, kind DMLKind) (*catalog.Relation, error) 
 	verb := map[DMLKind]string{InsertDML: "insert into", UpdateDML: "update", DeleteDML: "delete from", MergeDML: "merge into"}[kind]
 	switch rel.Kind {
 	case catalog.Table:
+	case catalog.View, catalog.MatView:
+		if kind == MergeDML {
+			return nil, pgerr.New(pgerr.FeatureNotSupported, "cannot execute MERGE on relation \"%s\"", rel.Name).
+				WithDetail("This operation is not supported for %ss.", rel.Kind).WithHint("Change the tables that the view reads.").At(n.Pos)
+		}
+		if rel.Kind == catalog.MatView {
+			return nil, pgerr.New(pgerr.WrongObjectType, "cannot change materialized view \"%s\"", rel.Name).At(n.Pos)
+		}
+		return nil, pgerr.New(pgerr.ObjectNotInPrerequisiteState, "cannot %s view \"%s\"", verb, rel.Name).
+			WithHint("Change the tables that the view reads.").At(n.Pos)
 	case catalog.Source:
 		if kind != InsertDML {
 			return nil, pgerr.New(pgerr.ObjectNotInPrerequisiteState, "cannot %s source \"%s\"", verb, rel.Name).
@@ -78,11 +88,6 @@ func (b *binder) dmlTarget(n ast.Name, kind DMLKind) (*catalog.Relation, error) 
 			return nil, pgerr.New(pgerr.ObjectNotInPrerequisiteState, "cannot insert into source \"%s\": its rows come from connector %s", rel.Name, c).
 				WithHint("A source without a connector takes INSERT and COPY.").At(n.Pos)
 		}
-	case catalog.View:
-		return nil, pgerr.New(pgerr.ObjectNotInPrerequisiteState, "cannot %s view \"%s\"", verb, rel.Name).
-			WithHint("Change the tables that the view reads.").At(n.Pos)
-	case catalog.MatView:
-		return nil, pgerr.New(pgerr.WrongObjectType, "cannot change materialized view \"%s\"", rel.Name).At(n.Pos)
 	case catalog.System:
 		return nil, pgerr.New(pgerr.InsufficientPrivilege, "permission denied: \"%s\" is a system catalog", rel.Name).At(n.Pos)
 	default:
