@@ -230,7 +230,9 @@ func (e *Engine) subscribeAt(oids []uint32, at vec.Time, told bool, pos int) (*s
 		s.epoch = e.epoch
 		for i := range epochs {
 			s.epoch = min(s.epoch, epochs[i].epoch-1)
-			s.rows += epochs[i].rowCount()
+			rows, bytes := epochs[i].size()
+			s.rows += rows
+			s.bytes += bytes
 		}
 		s.queue = epochs
 		if told {

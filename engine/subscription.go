@@ -3,6 +3,7 @@ package engine
 import (
 	"sync"
 
+	"streamsql/internal/mem"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/vec"
 	"streamsql/state"
@@ -28,6 +29,7 @@ type subscription struct {
 	mu     sync.Mutex
 	queue  []epochChanges
 	rows   int
+	bytes  int64 // of queue
 	failed error
 	closed bool
 }
@@ -88,7 +90,7 @@ func (s *subscription) offer(epoch uint64, now vec.Time, deltas map[uint32][]*ve
 	if ec.deltas == nil {
 		return
 	}
-	rows := ec.rowCount()
+	rows, bytes := ec.size()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.failed != nil {
@@ -99,9 +101,16 @@ func (s *subscription) offer(epoch uint64, now vec.Time, deltas map[uint32][]*ve
 		s.failed = pgerr.New(pgerr.ConfigurationLimitExceeded, "continuous query is too far behind: more than %d changed rows were not fetched", maxPending).
 			WithHint("Fetch faster, or read the changes through an aggregate or a materialized view.")
 		s.dropQueue()
+		ec.release()
+	} else if limit := s.e.budget.Limit(); limit > 0 && s.bytes+bytes > limit/4 && len(s.queue) > 0 {
+		s.failed = pgerr.New(pgerr.ConfigurationLimitExceeded, "continuous query is too far behind: %s of changes were not fetched", mem.Format(s.bytes)).
+			WithHint("Fetch faster, read the changes through an aggregate or a materialized view, or give the server more with --memory.")
+		s.dropQueue()
+		ec.release()
 	} else {
 		s.queue = append(s.queue, ec)
 		s.rows += rows
+		s.bytes += bytes
 	}
 	s.wake()
 }
@@ -110,17 +119,18 @@ func (s *subscription) dropQueue() {
 	for i := range s.queue {
 		s.queue[i].release()
 	}
-	s.queue, s.rows = nil, 0
+	s.queue, s.rows, s.bytes = nil, 0, 0
 }
 
-func (ec *epochChanges) rowCount() int {
-	n := 0
+// size gives how many rows and, roughly, bytes it holds.
+func (ec *epochChanges) size() (rows int, bytes int64) {
 	for _, bs := range ec.deltas {
 		for _, b := range bs {
-			n += b.N
+			rows += b.N
+			bytes += b.Bytes()
 		}
 	}
-	return n
+	return rows, bytes
 }
 
 // tick gives a time for a tick without changes: every change until then has been taken, and what comes later has a
@@ -182,11 +192,9 @@ func (s *subscription) next() (*epochChanges, error) {
 	}
 	ec := s.queue[0]
 	s.queue = s.queue[1:]
-	for _, bs := range ec.deltas {
-		for _, b := range bs {
-			s.rows -= b.N
-		}
-	}
+	rows, bytes := ec.size()
+	s.rows -= rows
+	s.bytes -= bytes
 	return &ec, nil
 }
 
