@@ -254,12 +254,14 @@ func exactDegrees(f func(float64) float64, exact map[float64]float64) func(float
 	}
 }
 
-func inverseDegrees(f func(float64) float64, exact map[float64]float64) func(float64) float64 {
+// inverseDegrees makes an inverse trigonometric function one of degrees: in terms of the angle of one degree value that is exact, as PostgreSQL does.
+func inverseDegrees(f func(float64) float64, exact map[float64]float64, unit, degrees float64) func(float64) float64 {
+	of := f(unit)
 	return func(x float64) float64 {
-		if v, ok := exact[x]; ok {
+		if v, ok := exact[x]; ok && v != 0 { // zero keeps its sign
 			return v
 		}
-		return f(x) * 180 / math.Pi
+		return f(x) / of * degrees
 	}
 }
 
@@ -315,9 +317,9 @@ func init() {
 		0: 0, 45: 1, 90: math.Inf(1), 135: -1, 180: 0, 225: 1, 270: math.Inf(-1), 315: -1}), false))
 	def("cotd(float8) float8", trig(exactDegrees(func(x float64) float64 { return 1 / math.Tan(x) }, map[float64]float64{
 		0: math.Inf(1), 45: 1, 90: 0, 135: -1, 180: math.Inf(-1), 225: 1, 270: 0, 315: -1}), false))
-	def("asind(float8) float8", trig(inverseDegrees(math.Asin, map[float64]float64{-1: -90, -0.5: -30, 0: 0, 0.5: 30, 1: 90}), true))
-	def("acosd(float8) float8", trig(inverseDegrees(math.Acos, map[float64]float64{-1: 180, -0.5: 120, 0: 90, 0.5: 60, 1: 0}), true))
-	def("atand(float8) float8", pureFloat(inverseDegrees(math.Atan, map[float64]float64{-1: -45, 0: 0, 1: 45})))
+	def("asind(float8) float8", trig(inverseDegrees(math.Asin, map[float64]float64{-1: -90, -0.5: -30, 0.5: 30, 1: 90}, 0.5, 30), true))
+	def("acosd(float8) float8", trig(inverseDegrees(math.Acos, map[float64]float64{-1: 180, -0.5: 120, 0: 90, 0.5: 60}, 0.5, 60), true))
+	def("atand(float8) float8", pureFloat(inverseDegrees(math.Atan, map[float64]float64{-1: -45, 1: 45}, 1, 45)))
 	def("atan2d(float8,float8) float8", row2(func(y, x float64) float64 { return deg(func(float64) float64 { return math.Atan2(y, x) })(0) }))
 
 	def("gcd(int4,int4) int4", row2e(gcdInt[int32]))

@@ -595,6 +595,7 @@ func (p *parser) parenthesised() {
 
 // indirection lowers [i], [lo:hi], .field and .* after the operand written since mark.
 func (p *parser) indirection(mark int) {
+	chained := false
 	for {
 		at := ast.At{Pos: p.pos()}
 		switch {
@@ -608,9 +609,11 @@ func (p *parser) indirection(mark int) {
 			}
 			p.em.wrap(mark, "field__(", f)
 			p.em.close(mark)
+			chained = false
 		case p.isOp("["):
 			p.next()
-			s := &ast.Subscript{At: at}
+			s := &ast.Subscript{At: at, Chained: chained}
+			chained = true
 			p.em.wrap(mark, "subscript__(", s)
 			if !p.isOp(":") {
 				s.Lo = hole

@@ -400,7 +400,11 @@ func (b *binder) aggregate(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	c = b.levelOf(c, append(slices.Clone(a.args), a.filter)...)
+	all := append(slices.Clone(a.args), a.filter)
+	for _, o := range a.order {
+		all = append(all, o.e)
+	}
+	c = b.levelOf(c, all...)
 	switch {
 	case c.clause == "FILTER" || !c.inAgg && (!c.aggs || c.sel == nil):
 		msg := aggForbidden[c.clause]

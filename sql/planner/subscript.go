@@ -11,15 +11,15 @@ import (
 func (b *binder) subscript(c *exprCtx, e *ast.Subscript) (Expr, error) {
 	var chain []*ast.Subscript
 	slice := false
-	var base ast.Expr = e
-	for {
-		sub, ok := base.(*ast.Subscript)
-		if !ok {
-			break
-		}
+	var base ast.Expr
+	for sub := e; sub != nil; {
 		slice = slice || sub.Slice
 		chain = append([]*ast.Subscript{sub}, chain...)
 		base = sub.X
+		if !sub.Chained {
+			break
+		}
+		sub, _ = base.(*ast.Subscript)
 	}
 	x, err := b.expr(c, base)
 	if err != nil {

@@ -251,6 +251,8 @@ type Subscript struct {
 	X      Expr
 	Lo, Hi Expr
 	Slice  bool
+	// Chained says that X is a subscript of the same chain: a[1][2], and not (a[1])[2].
+	Chained bool
 }
 
 // Field is (x).f; Name is "*" for (x).*.
