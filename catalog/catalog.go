@@ -55,6 +55,7 @@ type Watermark struct {
 type Relation struct {
 	OID            uint32
 	TypeOID        uint32 // its row type
+	ArrayOID       uint32 `json:",omitempty"` // the array of its row type; 0 where there is none: of system relations
 	Schema         string
 	Name           string
 	Kind           RelKind

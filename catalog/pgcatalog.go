@@ -287,7 +287,11 @@ func fillType(v *Viewer, add func(row)) error {
 			continue
 		}
 		add(row{"oid": r.TypeOID, "typname": r.Name, "typnamespace": nsOID(v, r), "typowner": OwnerOID, "typlen": -1, "typtype": "c",
-			"typcategory": "C", "typisdefined": true, "typdelim": ",", "typrelid": r.OID, "typalign": "d", "typstorage": "x", "typtypmod": -1})
+			"typcategory": "C", "typisdefined": true, "typdelim": ",", "typrelid": r.OID, "typarray": r.ArrayOID, "typalign": "d", "typstorage": "x", "typtypmod": -1})
+		if r.ArrayOID != 0 {
+			add(row{"oid": r.ArrayOID, "typname": "_" + r.Name, "typnamespace": nsOID(v, r), "typowner": OwnerOID, "typlen": -1, "typtype": "b", "typcategory": "A",
+				"typisdefined": true, "typdelim": ",", "typelem": r.TypeOID, "typsubscript": arraySubscript.oid, "typalign": "d", "typstorage": "x", "typtypmod": -1})
+		}
 	}
 	return nil
 }

@@ -159,3 +159,27 @@ func (t *Type) Register() {
 	array := &types.Info{OID: t.ArrayOID, Name: "_" + t.Name, Format: in.Format + "[]", Len: -1, Category: 'A', Type: 'b', Align: 'i', Elem: t.OID}
 	types.Register(in, array)
 }
+
+// RegisterRow makes the row type of a relation, as it is now, known to the types of the process.
+func (r *Relation) RegisterRow() {
+	if r.ArrayOID == 0 || r.Kind == SequenceKind {
+		return
+	}
+	if in := types.InfoOf(types.Of(r.TypeOID)); in != nil && in.Name == r.Name && slices.EqualFunc(r.Columns, in.Rec.Types, func(c Column, t types.T) bool { return c.Type == t }) &&
+		slices.EqualFunc(r.Columns, in.Rec.Names, func(c Column, n string) bool { return c.Name == n }) {
+		return
+	}
+	t := &Type{OID: r.TypeOID, ArrayOID: r.ArrayOID, Name: r.Name, Kind: 'c'}
+	for _, c := range r.Columns {
+		t.Attrs = append(t.Attrs, TypeAttr{Name: c.Name, Type: c.Type})
+	}
+	t.Register()
+}
+
+// FindRow looks the relation up whose row type a name means; nil if there is none.
+func (s *Snapshot) FindRow(schema, name string, path []string) *Relation {
+	if r := s.Find(schema, name, path); r != nil && r.ArrayOID != 0 && r.Kind != SequenceKind && r.Kind != Sink {
+		return r
+	}
+	return nil
+}

@@ -8,6 +8,7 @@ import (
 
 	"streamsql/catalog"
 	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
 	"streamsql/sql/parser/ast"
 	"streamsql/sql/planner"
 )
@@ -53,6 +54,9 @@ func (s *Session) addColumn(ctx context.Context, rel, c *catalog.Relation, a *as
 		x, err = planner.BindDefault(col, s.planOptions(nil, ""))
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.rowTypeFree(rel); err != nil { // rows that are held elsewhere would not have it
 		return err
 	}
 	return s.replaceRows(ctx, rel, c, &rewrite{exprs: append(exprs, x), from: append(from, -1), checks: c.Constraints[before:],
@@ -119,6 +123,9 @@ func (s *Session) dropColumn(ctx context.Context, rel, c *catalog.Relation, a *a
 			return nil
 		}
 		return pgerr.New(pgerr.UndefinedColumn, "column \"%s\" of relation \"%s\" does not exist", a.Column, rel.Name)
+	}
+	if err := s.rowTypeFree(rel); err != nil {
+		return err
 	}
 	num := rel.Attnum(i)
 	if w := rel.Watermark; w != nil && (w.Column == i || slices.Contains(exprColumns(rel, w.Expr), i)) {
@@ -214,6 +221,9 @@ func (s *Session) alterColumnType(ctx context.Context, rel, c *catalog.Relation,
 	}
 	t, domain, err := planner.ResolveColumnType(*a.Type, s.catalog(), s.searchPath(s.catalog()))
 	if err != nil {
+		return err
+	}
+	if err := s.rowTypeFree(rel); err != nil {
 		return err
 	}
 	old := rel.Columns[i]
@@ -449,4 +459,37 @@ func renameColumnIn(text, old, name string) string {
 		runes = slices.Concat(runes[:at], []rune(quoted(name)), runes[end:])
 	}
 	return string(runes)
+}
+
+// rowTypeFree refuses to change what the rows of a relation are made of where columns hold such rows.
+func (s *Session) rowTypeFree(rel *catalog.Relation) error {
+	if rel.ArrayOID == 0 {
+		return nil
+	}
+	for _, r := range s.catalog().Relations() {
+		for _, c := range r.Columns {
+			if r.Kind != catalog.View && holdsType(c.Type, rel.TypeOID) {
+				return pgerr.New(pgerr.FeatureNotSupported, "cannot alter %s \"%s\" because column \"%s.%s\" uses its row type", rel.Kind, rel.Name, r.Name, c.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// holdsType reports whether values of t have parts of the type oid.
+func holdsType(t types.T, oid uint32) bool {
+	if t.OID == oid {
+		return true
+	}
+	if e, ok := t.Elem(); ok {
+		return holdsType(e, oid)
+	}
+	if t.IsComposite() {
+		for _, f := range t.Record().Types {
+			if holdsType(f, oid) {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -57,6 +57,7 @@ func (ch *catalogChange) apply(c *catalog.Snapshot) *catalog.Snapshot {
 		c = c.WithFunction(f)
 	}
 	for _, r := range ch.Put {
+		r.RegisterRow()
 		c = c.With(r)
 	}
 	for oid, text := range ch.Comments {

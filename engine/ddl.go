@@ -258,7 +258,7 @@ func isTempSchema(name string) bool { return strings.HasPrefix(name, "pg_temp_")
 
 // lastOID gives the highest OID that a relation has taken for itself and what belongs to it.
 func lastOID(r *catalog.Relation) uint32 {
-	last := max(r.OID, r.TypeOID, r.PrimaryKeyOID, r.PrimaryKeyCon)
+	last := max(r.OID, r.TypeOID, r.ArrayOID, r.PrimaryKeyOID, r.PrimaryKeyCon)
 	for _, c := range r.Constraints {
 		last = max(last, c.OID, c.IndexOID)
 	}

@@ -186,8 +186,9 @@ func (s *Session) makeAside(rel *catalog.Relation, x *ast.CreateTable) error {
 
 // register gives a relation its OIDs, and a table its storage. The caller holds e.write.
 func (e *Engine) register(rel *catalog.Relation) *relation {
-	rel.OID = e.newOIDs(2)
-	rel.TypeOID = rel.OID + 1
+	e.nextOID = max(e.nextOID, types.ReserveOIDs(e.nextOID, 3)) // see newTypeOIDs
+	rel.OID = e.newOIDs(3)
+	rel.TypeOID, rel.ArrayOID = rel.OID+1, rel.OID+2
 	e.registerParts(rel)
 	if rel.Kind != catalog.Table && rel.Kind != catalog.MatView {
 		return nil

@@ -45,7 +45,15 @@ func (s *Session) resetTx(m txMark) {
 		delete(s.tx.tables, oid)
 	}
 	s.e.sequences.forget(s.tx.ddl[m.ddl:])
+	undone := s.tx.ddl[m.ddl:]
 	s.tx.ddl, s.tx.base = s.tx.ddl[:m.ddl], nil
+	for _, d := range undone {
+		for _, r := range d.ch.Put {
+			if now := s.catalog().ByOID(r.OID); now != nil {
+				now.RegisterRow()
+			}
+		}
+	}
 }
 
 // tempSchema gives the schema of the session's temporary relations, which it makes when it is first needed.

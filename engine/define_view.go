@@ -106,7 +106,7 @@ func (s *Session) createView(ctx context.Context, x *ast.CreateView) (string, er
 		if err := replaceable(old, rel); err != nil {
 			return "", err
 		}
-		rel.OID, rel.TypeOID, rel.Comment = old.OID, old.TypeOID, old.Comment
+		rel.OID, rel.TypeOID, rel.ArrayOID, rel.Comment = old.OID, old.TypeOID, old.ArrayOID, old.Comment
 	} else {
 		if skip, err := s.taken(schema, name, x.IfNotExists, x.Name.Pos); skip || err != nil {
 			return tag, err
@@ -163,7 +163,7 @@ func (s *Session) createMatView(ctx context.Context, x *ast.CreateView, rel *cat
 	if old == nil {
 		r = s.e.register(rel)
 	} else {
-		rel.OID, rel.TypeOID, rel.Comment = old.OID, old.TypeOID, old.Comment
+		rel.OID, rel.TypeOID, rel.ArrayOID, rel.Comment = old.OID, old.TypeOID, old.ArrayOID, old.Comment
 		r = s.e.newRelation(rel)
 	}
 	s.e.write.Unlock()

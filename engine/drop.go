@@ -8,6 +8,7 @@ import (
 
 	"streamsql/catalog"
 	"streamsql/internal/pgerr"
+	"streamsql/internal/types"
 	"streamsql/sql/parser/ast"
 )
 
@@ -135,7 +136,15 @@ func (s *Session) dropAll(cat *catalog.Snapshot, x dropping, cascade bool) error
 		}
 	}
 	detail = append(detail, typeDetail...)
-	parts, partDetail := s.dependentParts(cat, gone, append(slices.Clone(rels), deps...), slices.Concat(x.types, depTypes))
+	ts := slices.Concat(x.types, depTypes)
+	for _, r := range slices.Concat(rels, deps) {
+		if r.ArrayOID != 0 && r.Kind != catalog.SequenceKind {
+			ts = append(ts, &catalog.Type{OID: r.TypeOID, ArrayOID: r.ArrayOID, Name: r.Name})
+		}
+	}
+	parts, partDetail := s.dependentParts(cat, gone, append(slices.Clone(rels), deps...), ts)
+	calls, callDetail := s.typeFunctions(cat, ts, funcs)
+	parts, partDetail = append(parts, calls...), append(partDetail, callDetail...)
 	detail = append(detail, partDetail...)
 	if len(deps)+len(parts)+len(depTypes) > 0 && !cascade {
 		var what string
@@ -259,6 +268,35 @@ func (s *Session) dependentParts(cat *catalog.Snapshot, gone map[uint32]bool, re
 				detail = append(detail, fmt.Sprintf("%s depends on type %s", name, t.Name))
 			}
 		}
+	}
+	return parts, detail
+}
+
+// typeFunctions finds the functions, others than those that go, whose parameters or results are of a type.
+func (s *Session) typeFunctions(cat *catalog.Snapshot, ts []*catalog.Type, going []*catalog.Function) (parts []dependentPart, detail []string) {
+	for _, f := range cat.Functions() {
+		if slices.Contains(going, f) {
+			continue
+		}
+		used := append(slices.Clone(f.Args), f.Ret)
+		for _, p := range f.Params {
+			used = append(used, p.Type)
+		}
+		i := slices.IndexFunc(ts, func(t *catalog.Type) bool {
+			return slices.ContainsFunc(used, func(u types.T) bool { return u.OID == t.OID || u.OID == t.ArrayOID })
+		})
+		if i < 0 {
+			continue
+		}
+		oid := f.OID
+		parts = append(parts, dependentPart{"function " + f.Signature(), func() error {
+			now := s.catalog().FunctionByOID(oid)
+			if now == nil {
+				return nil
+			}
+			return s.dropAll(s.catalog(), dropping{funcs: []*catalog.Function{now}}, true)
+		}})
+		detail = append(detail, fmt.Sprintf("function %s depends on type %s", f.Signature(), ts[i].Name))
 	}
 	return parts, detail
 }

@@ -181,6 +181,11 @@ func (s *Session) rollback() {
 		s.closeTxPortals(false)
 	}
 	s.e.sequences.forget(s.tx.ddl)
+	for _, r := range s.tx.found { // their columns are what they were
+		if r != nil {
+			r.RegisterRow()
+		}
+	}
 	s.tx = nil
 	s.vars.endTransaction()
 }

@@ -1,8 +1,10 @@
 package planner
 
 import (
+	"slices"
 	"strconv"
 
+	"streamsql/catalog"
 	"streamsql/internal/fn"
 	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
@@ -62,10 +64,41 @@ func (b *binder) array(c *exprCtx, e *ast.ArrayExpr, want types.T) (Expr, error)
 	return &Array{elems, t, e.Pos}, nil
 }
 
+// expandParts expands what expandRows does, but for the tables of FROM, whose columns a row takes as they are.
+func (b *binder) expandParts(c *exprCtx, es []ast.Expr) ([]ast.Expr, error) {
+	table := func(e ast.Expr) bool {
+		st, ok := e.(*ast.Star)
+		return ok && (len(st.Qualifier) == 0 || b.isTable(c.s, st))
+	}
+	var out []ast.Expr
+	for _, e := range es {
+		if table(e) {
+			out = append(out, e)
+			continue
+		}
+		more, err := b.expandRows(c, []ast.Expr{e})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, more...)
+	}
+	return out, nil
+}
+
+// isTable reports whether t.* is of a relation in FROM.
+func (b *binder) isTable(s *scope, st *ast.Star) bool {
+	_, err := b.starColumns(s, st)
+	return err == nil
+}
+
 func (b *binder) row(c *exprCtx, e *ast.RowExpr) (Expr, error) {
 	rec := &types.Record{}
 	r := &Row{}
-	for _, el := range e.Elems {
+	elems, err := b.expandParts(c, e.Elems)
+	if err != nil {
+		return nil, err
+	}
+	for _, el := range elems {
 		if st, ok := el.(*ast.Star); ok {
 			cols, err := b.starColumns(c.s, st)
 			if err != nil {
@@ -95,10 +128,10 @@ func (b *binder) field(c *exprCtx, e *ast.Field) (Expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.Name == "*" {
-		return nil, pgerr.New(pgerr.SyntaxError, "row expansion via \"*\" is not supported here").At(e.Pos)
-	}
 	rec := x.Type().Record()
+	if e.Name == "*" && rec != nil {
+		return x, nil // the row itself, where one value is wanted
+	}
 	if rec == nil {
 		return nil, pgerr.New(pgerr.WrongObjectType, "column notation .%s applied to type %s, which is not a composite type", e.Name, x.Type().Bare().Format()).At(e.Pos)
 	}
@@ -107,7 +140,25 @@ func (b *binder) field(c *exprCtx, e *ast.Field) (Expr, error) {
 			return fieldOf(x, i), nil
 		}
 	}
-	return nil, pgerr.New(pgerr.UndefinedColumn, "could not identify column \"%s\" in record data type", e.Name).At(e.Pos)
+	err = pgerr.New(pgerr.UndefinedColumn, "could not identify column \"%s\" in record data type", e.Name).At(e.Pos)
+	if t := x.Type(); t.IsComposite() {
+		err = pgerr.New(pgerr.UndefinedColumn, "column \"%s\" not found in data type %s", e.Name, t.Format()).At(e.Pos)
+	}
+	return b.functionOf(c, e.X, e.Name, e.Pos, err)
+}
+
+// functionOf binds x.name where name is no column of the row x, but a function of a user that takes it; else it gives err.
+func (b *binder) functionOf(c *exprCtx, x ast.Expr, name string, pos int, err error) (Expr, error) {
+	n := ast.Name{Parts: []string{name}, Pos: pos}
+	users := b.userFunctions(n)
+	if !slices.ContainsFunc(users, func(f *catalog.Function) bool { return len(f.Args) == 1 }) {
+		return nil, err
+	}
+	y, ferr := b.userCall(c, &ast.FuncCall{At: ast.At{Pos: pos}, Name: n, Args: []ast.Expr{x}}, users, nil)
+	if ferr != nil && pgerr.Code(ferr) == pgerr.UndefinedFunction {
+		return nil, err
+	}
+	return y, ferr
 }
 
 func fieldOf(x Expr, i int) Expr {

@@ -51,7 +51,11 @@ func (b *binder) expr(c *exprCtx, e ast.Expr) (Expr, error) {
 		if c.columnsForbidden != "" {
 			return nil, pgerr.New(pgerr.InvalidColumnReference, "%s", c.columnsForbidden).At(e.Pos)
 		}
-		return b.column(c.s, e)
+		x, err := b.column(c.s, e)
+		if n := len(e.Parts); err != nil && n > 1 && pgerr.Code(err) == pgerr.UndefinedColumn {
+			return b.functionOf(c, &ast.ColumnRef{At: e.At, Parts: e.Parts[:n-1]}, e.Parts[n-1], e.Pos, err)
+		}
+		return x, err
 	case *ast.Literal:
 		return b.literal(e)
 	case *ast.Param:
@@ -64,12 +68,8 @@ func (b *binder) expr(c *exprCtx, e ast.Expr) (Expr, error) {
 		b.paramsUsed[e.N] = true
 		return &Param{e.N, b.params.get(e.N)}, nil
 	case *ast.Star:
-		if t := c.s.starTable(e); t != nil { // t.* where a value is wanted is the row
-			return b.wholeRow(t, e.Pos), nil
-		}
-		if len(e.Qualifier) > 0 {
-			schema, name := e.Table()
-			return nil, b.noTable(c.s, schema, name).At(e.Pos)
+		if len(e.Qualifier) > 0 && c.columnsForbidden == "" {
+			return b.wholeRowOf(c.s, e)
 		}
 		return nil, pgerr.New(pgerr.SyntaxError, "row expansion via \"*\" is not supported here").At(e.Pos)
 	case *ast.Default:

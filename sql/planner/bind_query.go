@@ -321,10 +321,27 @@ func (b *binder) convert(r *qres, ts []types.T, construct string) error {
 	return nil
 }
 
+// expandValues expands the rows in the lists of VALUES.
+func (b *binder) expandValues(c *exprCtx, v *ast.Values) (*ast.Values, error) {
+	out := *v
+	out.Rows = make([][]ast.Expr, len(v.Rows))
+	for i, row := range v.Rows {
+		var err error
+		if out.Rows[i], err = b.expandRows(c, row); err != nil {
+			return nil, err
+		}
+	}
+	return &out, nil
+}
+
 func (b *binder) values(v *ast.Values, parent *scope, ctes *cteScope) (*qres, error) {
 	sc := &scope{parent: parent, ctes: ctes}
 	c := &exprCtx{s: sc, clause: "VALUES"}
 	var rows [][]Expr
+	v, err := b.expandValues(c, v)
+	if err != nil {
+		return nil, err
+	}
 	for _, row := range v.Rows {
 		if len(row) != len(v.Rows[0]) {
 			return nil, pgerr.New(pgerr.SyntaxError, "VALUES lists must all be the same length").At(row[0].Position())

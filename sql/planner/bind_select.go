@@ -211,6 +211,9 @@ func (b *binder) targets(s *ast.Select, sc *scope, sel *selectState) ([]target, 
 	var out []target
 	for _, it := range s.Items {
 		c := &exprCtx{s: sc, clause: "SELECT", sel: sel, aggs: true, overs: true, srfs: true}
+		if st, ok := it.Expr.(*ast.Star); ok && b.fnArgs != nil && len(st.Qualifier) > 0 && !b.isTable(sc, st) { // a parameter
+			it.Expr = &ast.Field{At: st.At, X: st, Name: "*"}
+		}
 		if st, ok := it.Expr.(*ast.Star); ok {
 			cols, err := b.starColumns(sc, st)
 			if err != nil {

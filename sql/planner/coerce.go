@@ -26,7 +26,7 @@ func ResolveType(tn ast.TypeName, cat *catalog.Snapshot) (types.T, error) {
 		return pgerr.New(pgerr.UndefinedObject, "type \"%s\" does not exist", s).At(tn.Pos)
 	}
 	if schema != "" && schema != "pg_catalog" {
-		if schema != "information_schema" && cat != nil && cat.FindType(schema, name, nil) != nil {
+		if schema != "information_schema" && cat != nil && (cat.FindType(schema, name, nil) != nil || cat.FindRow(schema, name, nil) != nil) {
 			return userType(tn, cat, notFound)
 		}
 		if schema != "information_schema" {

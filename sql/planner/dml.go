@@ -385,6 +385,10 @@ func (b *binder) insertValue(e Expr, col *catalog.Column, part []*ast.Subscript,
 
 func (b *binder) insertValues(s *ast.Insert, v *ast.Values, rel *catalog.Relation, targets []int, ctes *cteScope, given map[int]int, check func(n, pos int) error) (lrel, map[int]int, error) {
 	sc := &scope{ctes: ctes}
+	v, err := b.expandValues(&exprCtx{s: sc, clause: "VALUES"}, v)
+	if err != nil {
+		return nil, nil, err
+	}
 	var ids []int
 	partIDs := map[int]int{}
 	n := len(v.Rows[0])

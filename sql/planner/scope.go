@@ -178,7 +178,80 @@ func (b *binder) wholeRow(t *table, pos int) Expr {
 		return r.Elems[0] // the value of a function in FROM
 	}
 	r.Typ = types.T{OID: types.OIDRecord, Mod: -1, Rec: rec}
+	if row := t.rowType(b); row.OID != 0 {
+		r.Typ = row
+	}
 	return r
+}
+
+// rowType gives the type of the rows of a relation in FROM; OID 0 where it has none that tells what the columns are.
+func (t *table) rowType(b *binder) types.T {
+	if t.rel == nil || t.rel.ArrayOID == 0 {
+		return types.T{}
+	}
+	row := types.Of(t.rel.TypeOID)
+	rec := row.Record()
+	if rec == nil || len(rec.Types) != len(t.cols) {
+		return types.T{}
+	}
+	for i, c := range t.cols {
+		if b.cols[c.id].typ.OID != rec.Types[i].OID {
+			return types.T{}
+		}
+	}
+	return row
+}
+
+// wholeRowOf gives the row that t.* stands for where a value is wanted.
+func (b *binder) wholeRowOf(s *scope, st *ast.Star) (Expr, error) {
+	if t := s.starTable(st); t != nil {
+		return b.wholeRow(t, st.Pos), nil
+	}
+	if x, err := b.fnArgs.named(st.Qualifier, st.Pos); x != nil || err != nil {
+		return x, err
+	}
+	schema, name := st.Table()
+	return nil, b.noTable(s, schema, name).At(st.Pos)
+}
+
+// expandRows replaces t.* and (x).* in a list of values by their columns.
+func (b *binder) expandRows(c *exprCtx, es []ast.Expr) ([]ast.Expr, error) {
+	star := func(e ast.Expr) ast.Expr { // what the star is of
+		switch e := e.(type) {
+		case *ast.Star:
+			if len(e.Qualifier) > 0 {
+				return e
+			}
+		case *ast.Field:
+			if e.Name == "*" {
+				return e.X
+			}
+		}
+		return nil
+	}
+	if !slices.ContainsFunc(es, func(e ast.Expr) bool { return star(e) != nil }) {
+		return es, nil
+	}
+	var out []ast.Expr
+	for _, e := range es {
+		of := star(e)
+		if of == nil {
+			out = append(out, e)
+			continue
+		}
+		x, err := b.expr(c, of)
+		if err != nil {
+			return nil, err
+		}
+		rec := x.Type().Record()
+		if rec == nil {
+			return nil, pgerr.New(pgerr.WrongObjectType, "type %s is not composite", x.Type().Bare().Format()).At(e.Position())
+		}
+		for _, n := range rec.Names {
+			out = append(out, &ast.Field{At: ast.At{Pos: e.Position()}, X: of, Name: n})
+		}
+	}
+	return out, nil
 }
 
 func (b *binder) noTable(s *scope, schema, name string) *pgerr.Error {

@@ -49,13 +49,18 @@ func userType(tn ast.TypeName, cat *catalog.Snapshot, notFound func() error) (ty
 	if cat == nil {
 		return types.T{}, notFound()
 	}
-	u := cat.FindType(tn.Name.Schema(), tn.Name.Base(), append([]string{"public"}, cat.Schemas()...))
-	if u == nil {
+	path := append([]string{"public"}, cat.Schemas()...)
+	u := cat.FindType(tn.Name.Schema(), tn.Name.Base(), path)
+	var t types.T
+	switch r := cat.FindRow(tn.Name.Schema(), tn.Name.Base(), path); {
+	case u == nil && r == nil:
 		return types.T{}, notFound()
-	}
-	t := types.Of(u.OID)
-	if u.Kind == 'd' {
+	case u == nil:
+		t = types.Of(r.TypeOID)
+	case u.Kind == 'd':
 		t = u.Base
+	default:
+		t = types.Of(u.OID)
 	}
 	if tn.Array > 0 {
 		var ok bool
