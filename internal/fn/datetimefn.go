@@ -234,6 +234,10 @@ func atZone[Z value](t string, zone func(Z) (*types.Zone, error)) {
 				if out.IsNull(i) {
 					continue
 				}
+				if infinite(args[1].I64[i]) { // before the zone is looked up, as PostgreSQL does
+					out.I64[i] = args[1].I64[i]
+					continue
+				}
 				if z == nil && err == nil || !args[0].Const {
 					z, err = zone(zs(i))
 				}

@@ -42,6 +42,7 @@ type regexFlags struct {
 	fold, expanded, quote  bool
 	dotNewline, multiLines bool
 	global                 bool
+	flavour                rune // 'e' extended, 'b' basic, 0 advanced
 }
 
 func defaultFlags() regexFlags { return regexFlags{dotNewline: true} }
@@ -59,6 +60,7 @@ func (f *regexFlags) set(c rune) bool {
 	case 'q':
 		f.quote = true
 	case 'e', 'b':
+		f.flavour, f.quote = c, false
 	case 'n', 'm':
 		f.dotNewline, f.multiLines = false, true
 	case 's':
@@ -81,6 +83,9 @@ func parseFlags(s string) (regexFlags, error) {
 			f.global = true
 			continue
 		}
+		if c == 'e' {
+			c = 'b' // PostgreSQL clears what says extended
+		}
 		if !f.set(c) {
 			return f, pgerr.New(pgerr.InvalidParameterValue, "invalid regular expression option: \"%c\"", c)
 		}
@@ -90,7 +95,8 @@ func parseFlags(s string) (regexFlags, error) {
 
 // compileRegex reads an advanced regular expression.
 func compileRegex(p string, f regexFlags) (*regex, error) {
-	if !f.quote {
+	advanced := !f.quote && f.flavour == 0
+	if advanced {
 		if q, ok := strings.CutPrefix(p, "***="); ok {
 			p, f.quote = q, true
 		} else if q, ok := strings.CutPrefix(p, "***:"); ok {
@@ -100,7 +106,7 @@ func compileRegex(p string, f regexFlags) (*regex, error) {
 		}
 	}
 	// Embedded options: (?i) and its kin at the start only.
-	if !f.quote && len(p) > 2 && strings.HasPrefix(p, "(?") && isAlnumByte(p[2]) && p[2] > '9' {
+	if advanced && !f.quote && len(p) > 2 && strings.HasPrefix(p, "(?") && isAlnumByte(p[2]) && p[2] > '9' {
 		opts, rest, ok := strings.Cut(p[2:], ")")
 		for _, c := range opts {
 			ok = ok && f.set(c)
@@ -109,6 +115,12 @@ func compileRegex(p string, f regexFlags) (*regex, error) {
 			return nil, errRegex("invalid embedded option")
 		}
 		p = rest
+	}
+	if !f.quote && f.flavour != 0 {
+		var err error
+		if p, err = advancedRegex(p, f.flavour == 'b'); err != nil {
+			return nil, err
+		}
 	}
 	r := &regex{global: f.global, fold: f.fold}
 	if f.quote {

@@ -283,6 +283,9 @@ func nthMatch(r *regexMatcher, s string, start, nth, sub int32, name string) ([]
 		return nil, err
 	}
 	m := ms[nth-1]
+	if len(m) == 2 && sub == 1 {
+		sub = 0 // an expression without groups counts as one
+	}
 	if int(sub)*2 >= len(m) || m[2*sub] < 0 {
 		return nil, nil
 	}

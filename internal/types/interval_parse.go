@@ -113,7 +113,13 @@ func parseIntervalStyle(s string, mod int32, sqlStandard bool) (Span, error) {
 		}
 		return Span{}, errIntervalSyntax(s)
 	}
-	sp, e := parseVerboseInterval(strings.ToLower(t), mod, sqlStandard)
+	t = strings.Map(func(c rune) rune { // punctuation that means nothing only separates
+		if c > ' ' && c < 0x7f && strings.ContainsRune("!\"#$%&'();<=>?[\\]^_`{|}~*", c) {
+			return ' '
+		}
+		return c
+	}, strings.ToLower(t))
+	sp, e := parseVerboseInterval(strings.Trim(t, spaces), mod, sqlStandard)
 	switch e {
 	case dtOK:
 		return sp.WithMod(mod), nil

@@ -89,9 +89,10 @@ func (b *binder) overCall(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 			}
 			if len(w.args) > 2 && err == nil {
 				two := []Expr{w.args[0], w.args[2]}
-				if _, err = b.common(two, strings.ToUpper(name), nil); err == nil {
-					w.args[0], w.args[2] = two[0], two[1]
+				if _, err := b.common(two, name, nil); err != nil {
+					return nil, fn.FuncError(fn.NoMatch, name, exprTypes(w.args)).(*pgerr.Error).At(e.Pos)
 				}
+				w.args[0], w.args[2] = two[0], two[1]
 			}
 			w.ret = w.args[0].Type()
 		}

@@ -147,6 +147,15 @@ func (b *binder) selectBlock(s *ast.Select, order []ast.OrderItem, parent *scope
 		p.items = append(p.items, projItem{id, e})
 		return id, nil
 	}
+	// A target that ORDER BY or DISTINCT ON names by its number or alias is the target, also where it has subqueries, which are joined once.
+	again := func(e Expr, name string) (int, error) {
+		for _, t := range targets {
+			if t.e == e {
+				return t.id, nil
+			}
+		}
+		return add(e, name)
+	}
 	outs := map[int]bool{}
 	for i := range targets {
 		if targets[i].id, err = add(targets[i].e, targets[i].name); err != nil {
@@ -156,7 +165,7 @@ func (b *binder) selectBlock(s *ast.Select, order []ast.OrderItem, parent *scope
 		r.cols = append(r.cols, outCol{targets[i].name, targets[i].id})
 	}
 	for _, s := range sorts {
-		id, err := add(s.e, "order")
+		id, err := again(s.e, "order")
 		if err != nil {
 			return nil, err
 		}
@@ -164,7 +173,7 @@ func (b *binder) selectBlock(s *ast.Select, order []ast.OrderItem, parent *scope
 	}
 	var on []int
 	for _, e := range distinctOn {
-		id, err := add(e, "on")
+		id, err := again(e, "on")
 		if err != nil {
 			return nil, err
 		}

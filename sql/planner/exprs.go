@@ -624,6 +624,8 @@ func rejectsNull(e Expr, s idset) bool {
 		return e.Not && nullFrom(e.X, s)
 	case *IsBool:
 		return !e.Not && nullFrom(e.X, s)
+	case *AnyArray: // of an empty array ANY is false and ALL true, whatever it is compared with
+		return !e.All && nullFrom(e.X, s)
 	}
 	return nullFrom(e, s)
 }
@@ -647,8 +649,6 @@ func nullFrom(e Expr, s idset) bool {
 	case *Not:
 		return nullFrom(e.X, s)
 	case *In:
-		return nullFrom(e.X, s)
-	case *AnyArray:
 		return nullFrom(e.X, s)
 	}
 	return false
