@@ -50,7 +50,8 @@ const (
 	heapTolerance = 1.10
 	heapSlack     = 2 << 20
 	rowsTolerance = 1.10
-	rowsSlack     = 1000
+	// rowsSlack is more than what a window holds: its rows come and go in a rhythm that samples meet anywhere.
+	rowsSlack = 5000
 )
 
 // MemoryOptions say what to run.
