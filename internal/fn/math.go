@@ -75,7 +75,7 @@ func powFloat(_ *Ctx, x, y float64) (float64, error) {
 		return y, nil
 	case x == 0 && y < 0:
 		return 0, errPowZero
-	case x < 0 && !isInf(x) && !isInf(y) && y != math.Floor(y):
+	case x < 0 && y != math.Floor(y): // -Infinity as well
 		return 0, errPowNegative
 	}
 	r := math.Pow(x, y)
@@ -235,6 +235,15 @@ func widthBucketNumeric(c *Ctx, args []types.Datum) (types.Datum, error) {
 	return int32(r) + 1, nil
 }
 
+// log10 is exact for powers of ten, which math.Log10 is not.
+func log10(x float64) float64 {
+	y := math.Log10(x)
+	if n := math.Round(y); math.Abs(y-n) < 1e-9 && math.Pow10(int(n)) == x {
+		return n
+	}
+	return y
+}
+
 func deg(f func(float64) float64) func(float64) float64 {
 	return func(x float64) float64 { return f(x) * (180 / math.Pi) }
 }
@@ -283,7 +292,7 @@ func init() {
 	def("radians(float8) float8", checked(func(x float64) float64 { return x * (math.Pi / 180) }))
 	def("exp(float8) float8", row1e(expFloat))
 	def("ln(float8) float8", logChecked(math.Log))
-	defs([]string{"log(float8) float8", "log10(float8) float8"}, logChecked(math.Log10))
+	defs([]string{"log(float8) float8", "log10(float8) float8"}, logChecked(log10))
 	def("pi() float8", row0(func(*Ctx) float64 { return math.Pi }))
 	def("sin(float8) float8", trig(math.Sin, false))
 	def("cos(float8) float8", trig(math.Cos, false))

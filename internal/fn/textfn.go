@@ -103,6 +103,9 @@ func convertFrom(_ *Ctx, b []byte, enc string) (string, error) {
 		}
 		return string(b), nil
 	case "LATIN1", "ISO88591":
+		if bytes.IndexByte(b, 0) >= 0 {
+			return "", pgerr.New(pgerr.CharacterNotInRepertoire, "invalid byte sequence for encoding \"LATIN1\": 0x00")
+		}
 		r := make([]rune, len(b))
 		for i, c := range b {
 			r[i] = rune(c)

@@ -400,7 +400,7 @@ func (b *binder) aggregate(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := append(slices.Clone(a.args), a.filter)
+	all := append(slices.Clone(a.args[a.direct:]), a.filter)
 	for _, o := range a.order {
 		all = append(all, o.e)
 	}

@@ -339,6 +339,9 @@ func (g *grouper) build(rel lrel) (lrel, error) {
 	}
 	for _, a := range g.sel.aggs {
 		for _, x := range a.args[:a.direct] {
+			if refs(x).subsetOf(setOf(dependent...)) {
+				continue
+			}
 			if _, err := g.replace(x, a.pos); err != nil {
 				return nil, pgerr.From(err).WithDetail("Direct arguments of an ordered-set aggregate must use only grouped columns.")
 			}
