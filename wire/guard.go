@@ -84,13 +84,15 @@ func (g *guard) next() (frame, error) {
 		return frame{}, pgerr.New(pgerr.ProtocolViolation, "invalid message length").
 			WithDetail("A message of type \"%c\" may have %d bytes, not %d.", typ, limit, n-4)
 	}
+	step := growStep
 	if n > largeMessage && g.room != nil {
-		if err := g.room(2 * int64(n)); err != nil { // what is made of it is about as large
+		if err := g.room(3 * int64(n)); err != nil { // what is made of it is about as large, and read again
 			_, e := io.CopyN(io.Discard, g.r, int64(n)-4)
 			return frame{typ: typ, bad: pgerr.From(err)}, unexpectedEOF(e)
 		}
+		step = int(n) // it is there
 	}
-	body, err := g.body(int(n) - 4)
+	body, err := g.body(int(n)-4, step)
 	if err != nil {
 		return frame{}, unexpectedEOF(err)
 	}
@@ -99,8 +101,8 @@ func (g *guard) next() (frame, error) {
 	return f, nil
 }
 
-// body reads n bytes. Memory grows with what has arrived, not with what was claimed.
-func (g *guard) body(n int) ([]byte, error) {
+// body reads n bytes. Memory is taken for step of them, and then grows with what has arrived, not with what was claimed.
+func (g *guard) body(n, step int) ([]byte, error) {
 	if n <= slabLimit {
 		if n > len(g.slab) {
 			g.slab = make([]byte, slabSize)
@@ -110,7 +112,7 @@ func (g *guard) body(n int) ([]byte, error) {
 		_, err := io.ReadFull(g.r, b)
 		return b, err
 	}
-	b := make([]byte, min(n, growStep))
+	b := make([]byte, min(n, step))
 	for at := 0; ; {
 		if _, err := io.ReadFull(g.r, b[at:]); err != nil {
 			return nil, err
@@ -131,7 +133,7 @@ func (g *guard) startup() ([]byte, error) {
 	if n < 8 || n > maxStartupPacket {
 		return nil, pgerr.New(pgerr.ProtocolViolation, "invalid length of startup packet")
 	}
-	b, err := g.body(int(n) - 4)
+	b, err := g.body(int(n)-4, growStep)
 	return b, unexpectedEOF(err)
 }
 

@@ -45,6 +45,10 @@ const maxRepeat = 255
 // maxRegexDepth limits nested parentheses, for the recursive functions over the tree.
 const maxRegexDepth = 500
 
+// maxRegexAtoms limits the characters, sets and groups of an expression: each takes some hundred bytes before anything is computed. PostgreSQL, which
+// limits what it compiles, takes about as many.
+const maxRegexAtoms = 200_000
+
 // reNode is a node of a parsed regular expression.
 type reNode struct {
 	op       reOp
@@ -163,6 +167,7 @@ type regexParser struct {
 	closed []bool // by number: the group's closing parenthesis is read
 	depth  int
 	look   int // how many lookarounds are open
+	atoms  int
 }
 
 func parseRegex(src string, flags regexFlags) (*reNode, *regexParser, error) {
@@ -320,6 +325,9 @@ func (p *regexParser) atom() (n *reNode, quantifiable bool, err error) {
 	condition := func(a reAssertion, width int) (*reNode, bool, error) {
 		p.pos += width
 		return &reNode{op: reAssert, assert: a}, false, nil
+	}
+	if p.atoms++; p.atoms > maxRegexAtoms {
+		return nil, false, errRegex("regular expression is too complex")
 	}
 	rest := p.src[p.pos:]
 	switch c := rest[0]; c {
