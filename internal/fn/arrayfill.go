@@ -127,7 +127,7 @@ func jsonbSetLax(_ *Ctx, a []types.Datum) (types.Datum, error) {
 		mode |= pathCreate
 	}
 	const where = "cannot set path in scalar"
-	if a[2] != nil {
+	if a[2] != nil && a[4] != nil {
 		return jsonbSet(a[0].(string), a[1].(string), a[2].(string), mode, where)
 	}
 	const hint = "null_value_treatment must be \"delete_key\", \"return_target\", \"use_json_null\", or \"raise_exception\""
