@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/tidwall/btree"
+
 	"streamsql/internal/pgerr"
 	"streamsql/internal/vec"
 )
@@ -235,33 +237,68 @@ func (ch Changes) Empty() bool { return len(ch.pieces) == 0 }
 
 // sorted gives each key once, with whether it was born when it changed for the first time.
 func (ch Changes) sorted() []changedKey {
+	all := slices.Concat(reversed(ch.pieces)...)
+	if len(all) == 0 {
+		return nil
+	}
+	// The first bytes in which keys differ tell most of them apart without a look at the keys, which are all over memory.
+	common := len(all[0].key)
+	for i := range all {
+		common = commonPrefix(all[i].key, all[0].key[:common])
+	}
 	type dated struct {
-		changedKey
-		age int
+		start uint64
+		age   int // the place in all
 	}
-	n := 0
-	for _, p := range ch.pieces {
-		n += len(p)
+	order := make([]dated, len(all))
+	for i := range all {
+		order[i] = dated{startOf(all[i].key[common:]), i}
 	}
-	all := make([]dated, 0, n)
-	for _, p := range slices.Backward(ch.pieces) {
-		for _, k := range p {
-			all = append(all, dated{k, len(all)})
+	slices.SortFunc(order, func(a, b dated) int {
+		if a.start != b.start {
+			if a.start < b.start {
+				return -1
+			}
+			return 1
 		}
-	}
-	slices.SortFunc(all, func(a, b dated) int {
-		if c := strings.Compare(a.key, b.key); c != 0 {
+		if c := strings.Compare(all[a.age].key, all[b.age].key); c != 0 {
 			return c
 		}
 		return a.age - b.age
 	})
 	out := make([]changedKey, 0, len(all))
-	for i := range all {
-		if i == 0 || all[i].key != all[i-1].key {
-			out = append(out, all[i].changedKey)
+	for i, o := range order {
+		if k := all[o.age]; i == 0 || k.key != out[len(out)-1].key {
+			out = append(out, k)
 		}
 	}
 	return out
+}
+
+func reversed[T any](s []T) []T {
+	s = slices.Clone(s)
+	slices.Reverse(s)
+	return s
+}
+
+// commonPrefix gives how many bytes a has in common with the beginning of b.
+func commonPrefix(a, b string) int {
+	n := min(len(a), len(b))
+	if a[:n] == b[:n] {
+		return n
+	}
+	i := 0
+	for a[i] == b[i] {
+		i++
+	}
+	return i
+}
+
+// startOf gives the first eight bytes of s, in whose order such are.
+func startOf(s string) uint64 {
+	var b [8]byte
+	copy(b[:], s)
+	return binary.BigEndian.Uint64(b[:])
 }
 
 // Record gives the record of s whose rows are stored under an ID.
@@ -269,9 +306,9 @@ func (s *TableSnapshot) Record(id uint64) TableRecord {
 	return TableRecord{ID: id, Count: s.size.count, Bytes: s.size.bytes}
 }
 
-// find gives the row of an encoded key, wherever it is; its count is 0 where there is none.
-func (s *TableSnapshot) find(key string) (r tableRow, err error) {
-	r, known := s.rows.Get(tableRow{key: key})
+// find gives the row of an encoded key, wherever it is; its count is 0 where there is none. Who looks for keys in their order keeps near.
+func (s *TableSnapshot) find(key string, near *btree.PathHint) (r tableRow, err error) {
+	r, known := s.rows.GetHint(tableRow{key: key}, near)
 	if !known && s.base != nil {
 		r, _, err = s.base.get(key)
 	}
@@ -282,8 +319,9 @@ func (s *TableSnapshot) find(key string) (r tableRow, err error) {
 // tells the changes.
 func (s *TableSnapshot) WriteChanges(c *Commit, id uint64, ch Changes) error {
 	key, value := RowsPrefix(id), []byte(nil)
+	var near btree.PathHint
 	for _, k := range ch.sorted() {
-		r, err := s.find(k.key)
+		r, err := s.find(k.key, &near)
 		if err != nil {
 			return err
 		}
@@ -311,8 +349,9 @@ func (t *Table) Rebase(at *Stored, r TableRecord, m Mark) (bool, error) {
 	}
 	tree := newTree()
 	var resident int64
+	var near btree.PathHint
 	for _, k := range ch.sorted() {
-		row, err := s.find(k.key)
+		row, err := s.find(k.key, &near)
 		if err != nil {
 			return false, err
 		}
