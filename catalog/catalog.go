@@ -167,8 +167,11 @@ func (r *Relation) Fields() *vec.Schema {
 type Viewer struct {
 	Snapshot *Snapshot
 	Database string
-	User     string
-	Path     []string // the search path: what needs no schema where it is named
+	User     string // the name of the current role
+	Role     uint32 // its OID
+	// Alias is the name under which the bootstrap superuser is shown, "" its own: see RoleName.
+	Alias string
+	Path  []string // the search path: what needs no schema where it is named
 	// Live answers for relations about the running engine (pg_stat_activity, sys.jobs, pg_settings, ...):
 	// it appends the rows of the named relation. May be nil.
 	Live func(relation string, b *vec.Builder) error

@@ -25,7 +25,7 @@ func sample() *Snapshot {
 
 // TestFill fills every system relation and expects rows to name only columns that it has.
 func TestFill(t *testing.T) {
-	v := &Viewer{Snapshot: sample(), Database: "db", User: "me"}
+	v := &Viewer{Snapshot: sample(), Database: "db", User: "me", Role: OwnerOID, Alias: "me"}
 	for _, d := range slices.Concat(systemRelations, absentRelations, sysRelations) {
 		r := v.Snapshot.Get(d.schema, d.name)
 		if r == nil {
@@ -96,7 +96,7 @@ func TestSysComments(t *testing.T) {
 
 func TestDescribe(t *testing.T) {
 	s := sample()
-	v := &Viewer{Snapshot: s, Database: "db", User: "me"}
+	v := &Viewer{Snapshot: s, Database: "db", User: "me", Role: OwnerOID, Alias: "me"}
 	lower, series := int64(870), int64(1067)
 	for _, c := range []struct {
 		what string

@@ -133,8 +133,8 @@ func Describe(v *Viewer, path []string, what string, args []types.Datum) (d type
 			return text, true
 		}
 	case "pg_get_userbyid":
-		if oid(0) == OwnerOID {
-			return v.User, true
+		if v.Snapshot.Role(oid(0)) != nil {
+			return v.RoleName(oid(0)), true
 		}
 		return "unknown (OID=" + string(types.AppendInt(nil, int64(oid(0)))) + ")", true
 	case "pg_table_is_visible":

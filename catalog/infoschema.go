@@ -8,7 +8,7 @@ import (
 
 func fillSchemata(v *Viewer, add func(row)) error {
 	for _, n := range v.Snapshot.Schemas() {
-		add(row{"catalog_name": v.Database, "schema_name": n, "schema_owner": v.User})
+		add(row{"catalog_name": v.Database, "schema_name": n, "schema_owner": v.RoleName(v.schemaOwner(n))})
 	}
 	return nil
 }

@@ -8,11 +8,8 @@ import (
 	"streamsql/internal/types"
 )
 
-// OwnerOID is the OID of the one role, which owns everything.
-const OwnerOID uint32 = 10
-
-// databaseOID is the OID of the one database.
-const databaseOID uint32 = 16383
+// DatabaseOID is the OID of the one database.
+const DatabaseOID uint32 = 16383
 
 const defaultCollation = 100
 
@@ -38,19 +35,13 @@ var systemRelations = []systemRelation{
 	{"pg_catalog", "pg_operator", 'r', "oid oid, oprname name, oprnamespace oid, oprowner oid, oprkind char1, oprcanmerge bool, oprcanhash bool, oprleft oid, oprright oid, oprresult oid, oprcom oid, oprnegate oid, oprcode regproc, oprrest regproc, oprjoin regproc", fillOperator, false},
 	{"pg_catalog", "pg_cast", 'r', "oid oid, castsource oid, casttarget oid, castfunc oid, castcontext char1, castmethod char1", fillCast, false},
 	{"pg_catalog", "pg_database", 'r', "oid oid, datname name, datdba oid, encoding int4, datlocprovider char1, datistemplate bool, datallowconn bool, datconnlimit int4, datfrozenxid xid, datminmxid xid, dattablespace oid, datcollate text, datctype text, daticulocale text?, datcollversion text?, datacl _aclitem?", func(v *Viewer, add func(row)) error {
-		add(row{"oid": databaseOID, "datname": v.Database, "datdba": OwnerOID, "encoding": 6, "datlocprovider": "c", "datallowconn": true,
+		o := v.Snapshot.DatabaseObject(v.Database)
+		add(row{"oid": DatabaseOID, "datname": v.Database, "datdba": o.Owner, "datacl": v.aclText(o.ACL()), "encoding": 6, "datlocprovider": "c", "datallowconn": true,
 			"datconnlimit": -1, "dattablespace": 1663, "datcollate": "C", "datctype": "C"})
 		return nil
 	}, false},
-	{"pg_catalog", "pg_roles", 'v', "rolname name, rolsuper bool, rolinherit bool, rolcreaterole bool, rolcreatedb bool, rolcanlogin bool, rolreplication bool, rolconnlimit int4, rolpassword text?, rolvaliduntil timestamptz?, rolbypassrls bool, rolconfig _text?, oid oid", func(v *Viewer, add func(row)) error {
-		add(row{"rolname": v.User, "rolsuper": true, "rolinherit": true, "rolcreaterole": true, "rolcreatedb": true, "rolcanlogin": true,
-			"rolconnlimit": -1, "rolpassword": "********", "rolbypassrls": true, "oid": OwnerOID})
-		return nil
-	}, false},
-	{"pg_catalog", "pg_user", 'v', "usename name, usesysid oid, usecreatedb bool, usesuper bool, userepl bool, usebypassrls bool, passwd text?, valuntil timestamptz?, useconfig _text?", func(v *Viewer, add func(row)) error {
-		add(row{"usename": v.User, "usesysid": OwnerOID, "usecreatedb": true, "usesuper": true, "usebypassrls": true, "passwd": "********"})
-		return nil
-	}, false},
+	{"pg_catalog", "pg_roles", 'v', "rolname name, rolsuper bool, rolinherit bool, rolcreaterole bool, rolcreatedb bool, rolcanlogin bool, rolreplication bool, rolconnlimit int4, rolpassword text?, rolvaliduntil timestamptz?, rolbypassrls bool, rolconfig _text?, oid oid", fillRoles, false},
+	{"pg_catalog", "pg_user", 'v', "usename name, usesysid oid, usecreatedb bool, usesuper bool, userepl bool, usebypassrls bool, passwd text?, valuntil timestamptz?, useconfig _text?", fillUser, false},
 	{"pg_catalog", "pg_tablespace", 'r', "oid oid, spcname name, spcowner oid, spcacl _aclitem?, spcoptions _text?", func(_ *Viewer, add func(row)) error {
 		add(row{"oid": 1663, "spcname": "pg_default", "spcowner": OwnerOID})
 		return nil
@@ -70,7 +61,7 @@ var systemRelations = []systemRelation{
 	{"pg_catalog", "pg_tables", 'v', "schemaname name, tablename name, tableowner name, tablespace name?, hasindexes bool, hasrules bool, hastriggers bool, rowsecurity bool", func(v *Viewer, add func(row)) error {
 		for _, r := range v.Snapshot.Relations() {
 			if relkind(r) == "r" {
-				add(row{"schemaname": r.Schema, "tablename": r.Name, "tableowner": r.Owner, "hasindexes": len(r.AllIndexes()) > 0})
+				add(row{"schemaname": r.Schema, "tablename": r.Name, "tableowner": v.ownerName(r.Owner), "hasindexes": len(r.AllIndexes()) > 0})
 			}
 		}
 		return nil
@@ -78,7 +69,7 @@ var systemRelations = []systemRelation{
 	{"pg_catalog", "pg_views", 'v', "schemaname name, viewname name, viewowner name, definition text", func(v *Viewer, add func(row)) error {
 		for _, r := range v.Snapshot.Relations() {
 			if r.Kind == View {
-				add(row{"schemaname": r.Schema, "viewname": r.Name, "viewowner": r.Owner, "definition": r.Definition})
+				add(row{"schemaname": r.Schema, "viewname": r.Name, "viewowner": v.ownerName(r.Owner), "definition": r.Definition})
 			}
 		}
 		return nil
@@ -86,7 +77,7 @@ var systemRelations = []systemRelation{
 	{"pg_catalog", "pg_matviews", 'v', "schemaname name, matviewname name, matviewowner name, tablespace name?, hasindexes bool, ispopulated bool, definition text", func(v *Viewer, add func(row)) error {
 		for _, r := range v.Snapshot.Relations() {
 			if r.Kind == MatView {
-				add(row{"schemaname": r.Schema, "matviewname": r.Name, "matviewowner": r.Owner, "ispopulated": true, "definition": r.Definition})
+				add(row{"schemaname": r.Schema, "matviewname": r.Name, "matviewowner": v.ownerName(r.Owner), "ispopulated": true, "definition": r.Definition})
 			}
 		}
 		return nil
@@ -148,7 +139,8 @@ func nsOID(v *Viewer, r *Relation) uint32 {
 func fillNamespace(v *Viewer, add func(row)) error {
 	for _, n := range v.Snapshot.Schemas() {
 		oid, _ := v.Snapshot.SchemaOID(n)
-		add(row{"oid": oid, "nspname": n, "nspowner": OwnerOID})
+		o := v.Snapshot.SchemaObject(n, oid)
+		add(row{"oid": oid, "nspname": n, "nspowner": o.Owner, "nspacl": v.aclText(o.ACL())})
 	}
 	return nil
 }
@@ -159,7 +151,7 @@ func fillClass(v *Viewer, add func(row)) error {
 		if k := relkind(r); k == "v" || k == "f" || k == "S" {
 			am = 0
 		}
-		persistence, all, checks := "p", r.AllIndexes(), 0
+		persistence, all, checks, o := "p", r.AllIndexes(), 0, r.Object(v.Snapshot)
 		if r.Temp {
 			persistence = "t"
 		}
@@ -168,18 +160,18 @@ func fillClass(v *Viewer, add func(row)) error {
 				checks++
 			}
 		}
-		add(row{"oid": r.OID, "relname": r.Name, "relnamespace": nsOID(v, r), "reltype": r.TypeOID, "relowner": OwnerOID, "relam": am,
+		add(row{"oid": r.OID, "relname": r.Name, "relnamespace": nsOID(v, r), "reltype": r.TypeOID, "relowner": o.Owner, "relacl": v.aclText(o.ACL()), "relam": am,
 			"reltuples": -1, "relhasindex": len(all) > 0, "relpersistence": persistence, "relkind": relkind(r), "relnatts": int(r.NextNum()) - 1, "relchecks": checks,
 			"relispopulated": true, "relreplident": "d"})
 		for _, x := range all {
-			add(row{"oid": x.OID, "relname": x.Name, "relnamespace": nsOID(v, r), "relowner": OwnerOID, "relam": amOID(x.Method),
+			add(row{"oid": x.OID, "relname": x.Name, "relnamespace": nsOID(v, r), "relowner": o.Owner, "relam": amOID(x.Method),
 				"relpersistence": persistence, "relkind": "i", "relnatts": len(x.Columns), "relispopulated": true, "relreplident": "n"})
 		}
 	}
 	for _, t := range v.Snapshot.Types() {
 		if t.Kind == 'c' {
 			ns, _ := v.Snapshot.SchemaOID(t.Schema)
-			add(row{"oid": t.ClassOID, "relname": t.Name, "relnamespace": ns, "reltype": t.OID, "relowner": OwnerOID, "relpersistence": "p", "relkind": "c",
+			add(row{"oid": t.ClassOID, "relname": t.Name, "relnamespace": ns, "reltype": t.OID, "relowner": v.ownerOID(t.Owner), "relpersistence": "p", "relkind": "c",
 				"relnatts": len(t.Attrs), "relispopulated": true, "relreplident": "n"})
 		}
 	}
@@ -200,7 +192,7 @@ func collationOf(t types.T) int {
 }
 
 func fillAttribute(v *Viewer, add func(row)) error {
-	one := func(rel uint32, num int, c *Column, key bool, watermark string) {
+	one := func(rel uint32, num int, c *Column, key bool, watermark string, acl ACL) {
 		in := types.InfoOf(c.Type)
 		if in == nil { // of a type that is gone
 			in = types.InfoOf(types.Text)
@@ -227,14 +219,16 @@ func fillAttribute(v *Viewer, add func(row)) error {
 		if c.Domain != 0 {
 			x["atttypid"] = c.Domain
 		}
+		x["attacl"] = v.aclText(acl)
 		add(x)
 	}
 	for _, t := range v.Snapshot.Types() {
 		for i, a := range t.Attrs {
-			one(t.ClassOID, i+1, &Column{Name: a.Name, Type: a.Type, Domain: a.Domain}, false, "")
+			one(t.ClassOID, i+1, &Column{Name: a.Name, Type: a.Type, Domain: a.Domain}, false, "", nil)
 		}
 	}
 	for _, r := range v.Snapshot.Relations() {
+		o := r.Object(v.Snapshot)
 		for i := range r.Columns {
 			watermark := "" // shown with the columns of a source, as options of a foreign table's column are
 			if w := r.Watermark; w != nil && w.Column == i && relkind(r) == "f" {
@@ -242,7 +236,7 @@ func fillAttribute(v *Viewer, add func(row)) error {
 					watermark = fn.QuoteIdent(r.Columns[i].Name)
 				}
 			}
-			one(r.OID, int(r.Attnum(i)), &r.Columns[i], false, watermark)
+			one(r.OID, int(r.Attnum(i)), &r.Columns[i], false, watermark, o.ColumnACL(r.Attnum(i)))
 		}
 		for _, x := range r.AllIndexes() {
 			for i, c := range x.Columns {
@@ -250,7 +244,7 @@ func fillAttribute(v *Viewer, add func(row)) error {
 				if c >= 0 {
 					col = r.Columns[c]
 				}
-				one(x.OID, i+1, &col, true, "")
+				one(x.OID, i+1, &col, true, "", nil)
 			}
 		}
 	}
@@ -286,10 +280,10 @@ func fillType(v *Viewer, add func(row)) error {
 		if r.Kind == SequenceKind {
 			continue
 		}
-		add(row{"oid": r.TypeOID, "typname": r.Name, "typnamespace": nsOID(v, r), "typowner": OwnerOID, "typlen": -1, "typtype": "c",
+		add(row{"oid": r.TypeOID, "typname": r.Name, "typnamespace": nsOID(v, r), "typowner": v.ownerOID(r.Owner), "typlen": -1, "typtype": "c",
 			"typcategory": "C", "typisdefined": true, "typdelim": ",", "typrelid": r.OID, "typarray": r.ArrayOID, "typalign": "d", "typstorage": "x", "typtypmod": -1})
 		if r.ArrayOID != 0 {
-			add(row{"oid": r.ArrayOID, "typname": "_" + r.Name, "typnamespace": nsOID(v, r), "typowner": OwnerOID, "typlen": -1, "typtype": "b", "typcategory": "A",
+			add(row{"oid": r.ArrayOID, "typname": "_" + r.Name, "typnamespace": nsOID(v, r), "typowner": v.ownerOID(r.Owner), "typlen": -1, "typtype": "b", "typcategory": "A",
 				"typisdefined": true, "typdelim": ",", "typelem": r.TypeOID, "typsubscript": arraySubscript.oid, "typalign": "d", "typstorage": "x", "typtypmod": -1})
 		}
 	}

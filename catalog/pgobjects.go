@@ -44,7 +44,8 @@ func fillEnum(v *Viewer, add func(row)) error {
 func fillUserTypes(v *Viewer, add func(row)) {
 	for _, t := range v.Snapshot.Types() {
 		ns, _ := v.Snapshot.SchemaOID(t.Schema)
-		x := row{"oid": t.OID, "typname": t.Name, "typnamespace": ns, "typowner": OwnerOID, "typtype": string(t.Kind), "typisdefined": true, "typdelim": ",",
+		o := t.Object(v.Snapshot)
+		x := row{"oid": t.OID, "typacl": v.aclText(o.ACL()), "typname": t.Name, "typnamespace": ns, "typowner": v.ownerOID(t.Owner), "typtype": string(t.Kind), "typisdefined": true, "typdelim": ",",
 			"typarray": t.ArrayOID, "typtypmod": -1}
 		if in := types.InfoOf(types.Of(t.OID)); in != nil {
 			x["typlen"], x["typbyval"], x["typcategory"], x["typalign"], x["typstorage"] = int(in.Len), in.ByVal, string(in.Category), string(in.Align), storageOf(in)
@@ -62,7 +63,7 @@ func fillUserTypes(v *Viewer, add func(row)) {
 			}
 		}
 		add(x)
-		add(row{"oid": t.ArrayOID, "typname": "_" + t.Name, "typnamespace": ns, "typowner": OwnerOID, "typlen": -1, "typtype": "b", "typcategory": "A",
+		add(row{"oid": t.ArrayOID, "typname": "_" + t.Name, "typnamespace": ns, "typowner": v.ownerOID(t.Owner), "typlen": -1, "typtype": "b", "typcategory": "A",
 			"typisdefined": true, "typdelim": ",", "typelem": t.OID, "typsubscript": arraySubscript.oid, "typalign": "i", "typstorage": "x", "typtypmod": -1})
 	}
 }

@@ -245,6 +245,8 @@ func fillProc(v *Viewer, add func(row)) error {
 			r["proargnames"] = p.argNames
 		}
 		if f := p.user; f != nil {
+			o := f.Object(v.Snapshot)
+			r["proowner"], r["proacl"] = o.Owner, v.aclText(o.ACL())
 			r["prolang"], r["procost"], r["proparallel"], r["prosrc"] = 14, float32(f.Cost), string(f.Parallel), f.Body
 			if body := f.sqlBody(); body != "" {
 				r["prosrc"], r["prosqlbody"] = "", body

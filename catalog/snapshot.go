@@ -15,6 +15,8 @@ type Snapshot struct {
 	functions map[uint32]*Function
 	types     map[uint32]*Type
 	comments  map[uint32]string // of schemas and types
+	roles     map[uint32]*Role
+	access    map[uint32]*Access // by the OID of the object
 
 	derived sync.Once // of the maps above, made when first asked for
 	sorted  []*Relation
@@ -40,6 +42,7 @@ func NewSnapshot(system []*Relation) *Snapshot {
 			"information_schema": InformationSchemaOID, "sys": SysOID},
 		relations: map[string]map[string]*Relation{},
 		byOID:     map[uint32]*Relation{},
+		roles:     systemRoles(), access: systemAccess(),
 	}
 	for _, r := range system {
 		s.put(r)
@@ -57,7 +60,7 @@ func (s *Snapshot) put(r *Relation) {
 
 func (s *Snapshot) clone() *Snapshot {
 	c := &Snapshot{Version: s.Version + 1, schemas: maps.Clone(s.schemas), byOID: maps.Clone(s.byOID), functions: maps.Clone(s.functions),
-		types: s.types, comments: s.comments,
+		types: s.types, comments: s.comments, roles: s.roles, access: s.access,
 		relations: make(map[string]map[string]*Relation, len(s.relations))}
 	for k, v := range s.relations {
 		c.relations[k] = maps.Clone(v)

@@ -25,10 +25,9 @@ func (s *Session) alter(ctx context.Context, x *ast.Alter) error {
 		return s.alterSchema(x)
 	case x.Kind == "function" || x.Kind == "procedure" || x.Kind == "routine":
 		return s.alterFunction(x)
+	case x.Kind == "database" && len(x.Actions) == 1 && x.Actions[0].Action == "owner to":
+		return s.ownObject(s.catalog().DatabaseObject(s.database), x.Actions[0])
 	default:
-		if len(x.Actions) == 1 && x.Actions[0].Action == "owner to" {
-			return nil
-		}
 		return unsupportedAlter(x, "")
 	}
 	cat := s.catalog()
@@ -45,6 +44,11 @@ func (s *Session) alter(ctx context.Context, x *ast.Alter) error {
 		return pgerr.New(pgerr.InsufficientPrivilege, "permission denied: \"%s\" is a system catalog", rel.Name).At(x.Name.Pos)
 	case allowed != nil && !slices.Contains(allowed, rel.Kind):
 		return pgerr.New(pgerr.WrongObjectType, "\"%s\" is not a %s", rel.Name, allowed[0]).At(x.Name.Pos)
+	}
+	if !slices.ContainsFunc(x.Actions, func(a *ast.AlterAction) bool { return a.Action == "owner to" }) {
+		if err := s.mustOwn(rel.Object(cat)); err != nil {
+			return err
+		}
 	}
 	s.touch(cat, rel.OID)
 	if x.Sequence != nil {
@@ -84,7 +88,9 @@ func unsupportedAlter(x *ast.Alter, action string) error {
 func (s *Session) alterRelation(ctx context.Context, x *ast.Alter, a *ast.AlterAction, rel *catalog.Relation) error {
 	c := rel.Clone()
 	switch a.Action {
-	case "owner to", "set storage", "validate constraint", "cluster on", "set without cluster", "replica identity", "set logged", "set unlogged",
+	case "owner to":
+		return s.ownRelation(rel, c, a)
+	case "set storage", "validate constraint", "cluster on", "set without cluster", "replica identity", "set logged", "set unlogged",
 		"enable row level", "disable row level", "set tablespace", "reset", "set":
 		if a.Action == "validate constraint" {
 			return s.validate(ctx, rel, a)
@@ -143,15 +149,20 @@ func (s *Session) alterRelation(ctx context.Context, x *ast.Alter, a *ast.AlterA
 	return unsupportedAlter(x, a.Action)
 }
 
-// putRelation changes what the catalog says of a relation whose rows stay as they are.
-func (s *Session) putRelation(c *catalog.Relation) error {
-	s.change(&ddl{ch: &catalogChange{Put: []*catalog.Relation{c}}})
+// renew makes what a transaction has made or changed of a relation be what the catalog says of it now.
+func (s *Session) renew(c *catalog.Relation) {
 	if tt := s.tx.tables[c.OID]; tt != nil && (tt.made || tt.rewritten) {
 		tt.rel = c
 		if tt.work != nil {
 			tt.work.SetName(c.Name)
 		}
 	}
+}
+
+// putRelation changes what the catalog says of a relation whose rows stay as they are.
+func (s *Session) putRelation(c *catalog.Relation) error {
+	s.change(&ddl{ch: &catalogChange{Put: []*catalog.Relation{c}}})
+	s.renew(c)
 	return nil
 }
 
@@ -169,6 +180,9 @@ func (s *Session) setSchema(rel, c *catalog.Relation, a *ast.AlterAction) error 
 	}
 	if relationTaken(cat, a.NewName)(rel.Name) {
 		return pgerr.New(pgerr.DuplicateTable, "relation \"%s\" already exists in schema \"%s\"", rel.Name, a.NewName)
+	}
+	if err := s.mayCreateIn(a.NewName); err != nil {
+		return err
 	}
 	c.Schema = a.NewName
 	if err := s.putRelation(c); err != nil {
@@ -193,8 +207,14 @@ func (s *Session) alterSchema(x *ast.Alter) error {
 		return pgerr.New(pgerr.InvalidSchemaName, "schema \"%s\" does not exist", name).At(x.Name.Pos)
 	}
 	for _, a := range x.Actions {
+		if err := s.mustOwn(cat.SchemaObject(name, oid)); err != nil && a.Action != "owner to" {
+			return err
+		}
 		switch a.Action {
 		case "owner to":
+			if err := s.ownObject(cat.SchemaObject(name, oid), a); err != nil {
+				return err
+			}
 		case "rename to":
 			if _, ok := cat.SchemaOID(a.NewName); ok {
 				return pgerr.New(pgerr.DuplicateSchema, "schema \"%s\" already exists", a.NewName)

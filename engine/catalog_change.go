@@ -32,6 +32,11 @@ type catalogChange struct {
 	DropTypes []uint32
 	// Comments are of schemas and types; "" takes one away.
 	Comments map[uint32]string
+	// PutRoles and DropRoles are of roles, Access of what has been granted on objects; nil takes it all away. What is granted on a relation, function
+	// or type goes with it.
+	PutRoles  []*catalog.Role
+	DropRoles []uint32
+	Access    map[uint32]*catalog.Access
 }
 
 func (ch *catalogChange) apply(c *catalog.Snapshot) *catalog.Snapshot {
@@ -63,7 +68,30 @@ func (ch *catalogChange) apply(c *catalog.Snapshot) *catalog.Snapshot {
 	for oid, text := range ch.Comments {
 		c = c.WithComment(oid, text)
 	}
+	if len(ch.DropRoles) > 0 {
+		c = c.WithoutRoles(ch.DropRoles...)
+	}
+	for _, r := range ch.PutRoles {
+		c = c.WithRole(r)
+	}
+	ch.droppedAccess(func(oid uint32) {
+		if c.Access(oid) != nil {
+			c = c.WithAccess(oid, nil)
+		}
+	})
+	for oid, a := range ch.Access {
+		c = c.WithAccess(oid, a)
+	}
 	return c
+}
+
+// droppedAccess calls f with the objects that the change drops and that may have had privileges.
+func (ch *catalogChange) droppedAccess(f func(oid uint32)) {
+	for _, oids := range [][]uint32{ch.Drop, ch.DropFunctions, ch.DropTypes} {
+		for _, oid := range oids {
+			f(oid)
+		}
+	}
 }
 
 // durable gives what of a change survives the end of the process: temporary relations do not. nil is nothing.
@@ -74,7 +102,7 @@ func (ch *catalogChange) durable() *catalogChange {
 	maps.DeleteFunc(out.PutSchemas, func(name string, _ uint32) bool { return isTempSchema(name) })
 	out.DropSchemas = slices.DeleteFunc(slices.Clone(ch.DropSchemas), isTempSchema)
 	if len(out.Put)+len(out.Drop)+len(out.PutSchemas)+len(out.DropSchemas)+len(out.PutFunctions)+len(out.DropFunctions)+
-		len(out.Sequences)+len(out.PutTypes)+len(out.DropTypes)+len(out.Comments) == 0 {
+		len(out.Sequences)+len(out.PutTypes)+len(out.DropTypes)+len(out.Comments)+len(out.PutRoles)+len(out.DropRoles)+len(out.Access) == 0 {
 		return nil
 	}
 	return &out
@@ -95,6 +123,9 @@ func (ch *catalogChange) lastOID() uint32 {
 	for _, r := range ch.Put {
 		last = max(last, lastOID(r))
 	}
+	for _, r := range ch.PutRoles {
+		last = max(last, r.OID)
+	}
 	return last
 }
 
@@ -106,6 +137,8 @@ const (
 	typeObject     = 't' // and the OID -> catalog.Type
 	sequenceObject = 'q' // and the OID of the relation -> sequenceValue
 	commentObject  = 'k' // and the OID of a schema or type -> text
+	roleObject     = 'u' // and the OID -> catalog.Role
+	accessObject   = 'a' // and the OID of an object -> catalog.Access
 )
 
 func oidKey(kind byte, oid uint32) []byte { return binary.BigEndian.AppendUint32([]byte{kind}, oid) }
@@ -148,6 +181,20 @@ func (ch *catalogChange) records(put func(key []byte, value any)) {
 			put(oidKey(commentObject, oid), text)
 		}
 	}
+	for _, oid := range ch.DropRoles {
+		put(oidKey(roleObject, oid), nil)
+	}
+	for _, r := range ch.PutRoles {
+		put(oidKey(roleObject, r.OID), r)
+	}
+	ch.droppedAccess(func(oid uint32) { put(oidKey(accessObject, oid), nil) })
+	for oid, a := range ch.Access {
+		if a == nil {
+			put(oidKey(accessObject, oid), nil)
+		} else {
+			put(oidKey(accessObject, oid), a)
+		}
+	}
 }
 
 // read adds a stored object to what the change puts.
@@ -183,6 +230,17 @@ func (ch *catalogChange) read(key, value []byte) error {
 			ch.Comments = map[uint32]string{}
 		}
 		ch.Comments[binary.BigEndian.Uint32(key[1:])] = text
+	case roleObject:
+		r := &catalog.Role{}
+		err = json.Unmarshal(value, r)
+		ch.PutRoles = append(ch.PutRoles, r)
+	case accessObject:
+		a := &catalog.Access{}
+		err = json.Unmarshal(value, a)
+		if ch.Access == nil {
+			ch.Access = map[uint32]*catalog.Access{}
+		}
+		ch.Access[binary.BigEndian.Uint32(key[1:])] = a
 	case relationObject:
 		r := &catalog.Relation{}
 		err = json.Unmarshal(value, r)

@@ -37,11 +37,17 @@ func (s *Session) comment(x *ast.Comment) error {
 		if !ok {
 			return pgerr.New(pgerr.InvalidSchemaName, "schema \"%s\" does not exist", x.Name.Base())
 		}
+		if err := s.mustOwn(cat.SchemaObject(x.Name.Base(), oid)); err != nil {
+			return err
+		}
 		s.change(&ddl{ch: &catalogChange{Comments: map[uint32]string{oid: text}}})
 		return nil
 	case "type", "domain":
 		t, err := s.findType(x.Name, x.Kind, false)
 		if err != nil {
+			return err
+		}
+		if err := s.mustOwn(t.Object(cat)); err != nil {
 			return err
 		}
 		s.change(&ddl{ch: &catalogChange{Comments: map[uint32]string{t.OID: text}}})
@@ -55,6 +61,9 @@ func (s *Session) comment(x *ast.Comment) error {
 		if err != nil {
 			return err
 		}
+		if err := s.mustOwn(f.Object(cat)); err != nil {
+			return err
+		}
 		c := *f
 		c.Comment = text
 		s.change(&ddl{ch: &catalogChange{PutFunctions: []*catalog.Function{&c}}})
@@ -66,6 +75,9 @@ func (s *Session) comment(x *ast.Comment) error {
 				return pgerr.New(pgerr.WrongObjectType, "\"%s\" is not an index", x.Name.Base())
 			}
 			return pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", x.Name)
+		}
+		if err := s.mustOwnIndex(ix); err != nil {
+			return err
 		}
 		c := ix.Rel.Clone()
 		switch {
@@ -97,6 +109,9 @@ func (s *Session) comment(x *ast.Comment) error {
 	if rel.Kind != kind && !(kind == catalog.MatView && s.readsAsView(rel.OID)) {
 		return pgerr.New(pgerr.WrongObjectType, "\"%s\" is not a %s", rel.Name, kind).At(x.Name.Pos)
 	}
+	if err := s.mustOwn(rel.Object(cat)); err != nil {
+		return err
+	}
 	c := rel.Clone()
 	c.Comment = text
 	return s.putRelation(c)
@@ -116,6 +131,9 @@ func (s *Session) commentColumn(x *ast.Comment, text string) error {
 	if i < 0 {
 		return pgerr.New(pgerr.UndefinedColumn, "column \"%s\" of relation \"%s\" does not exist", n.Base(), rel.Name)
 	}
+	if err := s.mustOwn(rel.Object(s.catalog())); err != nil {
+		return err
+	}
 	c := rel.Clone()
 	c.Columns[i].Comment = text
 	return s.putRelation(c)
@@ -124,6 +142,9 @@ func (s *Session) commentColumn(x *ast.Comment, text string) error {
 func (s *Session) commentConstraint(x *ast.Comment, text string) error {
 	rel, err := s.lookup(x.Table)
 	if err != nil {
+		return err
+	}
+	if err := s.mustOwn(rel.Object(s.catalog())); err != nil {
 		return err
 	}
 	c := rel.Clone()

@@ -157,7 +157,7 @@ func (t *tableParts) addSequence(i int, o *ast.SequenceOptions, pos int) error {
 	if err := t.s.sequenceOptions(&def, o, true); err != nil {
 		return err
 	}
-	t.seqs = append(t.seqs, &catalog.Relation{Schema: schema, Name: name, Kind: catalog.SequenceKind, Owner: t.s.user, Sequence: &def,
+	t.seqs = append(t.seqs, &catalog.Relation{Schema: schema, Name: name, Kind: catalog.SequenceKind, Owner: t.s.ownerName(), Sequence: &def,
 		Columns: sequenceColumns(), Temp: t.rel.Temp})
 	t.cols = append(t.cols, i)
 	return nil
@@ -589,7 +589,7 @@ func (s *Session) createSequence(_ context.Context, x *ast.CreateSequence) error
 	if skip, err := s.taken(schema, name, x.IfNotExists, x.Name.Pos); skip || err != nil {
 		return err
 	}
-	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.SequenceKind, Owner: s.user, Sequence: &catalog.Sequence{},
+	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.SequenceKind, Owner: s.ownerName(), Sequence: &catalog.Sequence{},
 		Columns: sequenceColumns(), Temp: isTempSchema(schema)}
 	if err := s.sequenceOptions(rel.Sequence, &x.Options, true); err != nil {
 		return err

@@ -67,6 +67,12 @@ func (s *Session) change(d *ddl) {
 	for _, oid := range d.ch.Drop {
 		s.touch(before, oid)
 	}
+	for _, r := range d.ch.PutRoles {
+		touchObject(&s.tx.foundRoles, r.OID, before.Role(r.OID))
+	}
+	for oid := range d.ch.Access {
+		touchObject(&s.tx.foundAccess, oid, before.Access(oid))
+	}
 	after := d.apply(before)
 	s.tx.ddl = append(s.tx.ddl, d)
 	s.tx.base, s.tx.cat = s.e.Catalog(), after
@@ -83,9 +89,20 @@ func (s *Session) touch(now *catalog.Snapshot, oid uint32) {
 	s.tx.found[oid] = now.ByOID(oid)
 }
 
+// touchObject remembers an object as the transaction found it.
+func touchObject[T any](found *map[uint32]*T, oid uint32, now *T) {
+	if *found == nil {
+		*found = map[uint32]*T{}
+	}
+	if _, ok := (*found)[oid]; !ok {
+		(*found)[oid] = now
+	}
+}
+
 // merged gives all changes of the transaction as one, and the relations among them that stay hidden until they are filled.
 func (t *tx) merged(base *catalog.Snapshot) (ch *catalogChange, hidden map[uint32]bool) {
-	ch, hidden = &catalogChange{PutSchemas: map[string]uint32{}, Sequences: map[uint32]sequenceValue{}, Comments: map[uint32]string{}}, map[uint32]bool{}
+	ch, hidden = &catalogChange{PutSchemas: map[string]uint32{}, Sequences: map[uint32]sequenceValue{}, Comments: map[uint32]string{},
+		Access: map[uint32]*catalog.Access{}}, map[uint32]bool{}
 	for _, d := range t.ddl {
 		for _, oid := range d.ch.Drop {
 			ch.Put = slices.DeleteFunc(ch.Put, func(r *catalog.Relation) bool { return r.OID == oid })
@@ -131,6 +148,16 @@ func (t *tx) merged(base *catalog.Snapshot) (ch *catalogChange, hidden map[uint3
 		maps.Copy(ch.PutSchemas, d.ch.PutSchemas)
 		maps.Copy(ch.Sequences, d.ch.Sequences)
 		maps.Copy(ch.Comments, d.ch.Comments)
+		maps.Copy(ch.Access, d.ch.Access)
+		for _, oid := range d.ch.DropRoles {
+			ch.PutRoles = slices.DeleteFunc(ch.PutRoles, func(r *catalog.Role) bool { return r.OID == oid })
+			if base.Role(oid) != nil {
+				ch.DropRoles = append(ch.DropRoles, oid)
+			}
+		}
+		for _, r := range d.ch.PutRoles {
+			ch.PutRoles = append(slices.DeleteFunc(ch.PutRoles, func(q *catalog.Role) bool { return q.OID == r.OID }), r)
+		}
 		for _, oid := range d.ch.Rewrite {
 			if !slices.Contains(ch.Rewrite, oid) {
 				ch.Rewrite = append(ch.Rewrite, oid)
@@ -161,6 +188,24 @@ func (e *Engine) checkChange(t *tx, ch *catalogChange) error {
 		if now := cat.ByOID(oid); now != r {
 			return pgerr.New(pgerr.SerializationFailure, "could not serialize access due to concurrent change of %s \"%s\"", r.Kind, r.Name).
 				WithHint("The transaction might succeed if retried.")
+		}
+	}
+	for oid, r := range t.foundRoles {
+		if now := cat.Role(oid); now != r {
+			return pgerr.New(pgerr.SerializationFailure, "could not serialize access due to concurrent change of a role").
+				WithHint("The transaction might succeed if retried.")
+		}
+	}
+	for oid, a := range t.foundAccess {
+		if now := cat.Access(oid); now != a {
+			return pgerr.New(pgerr.SerializationFailure, "could not serialize access due to concurrent change of privileges").
+				WithHint("The transaction might succeed if retried.")
+		}
+	}
+	for _, r := range ch.PutRoles {
+		if old := cat.RoleByName(r.Name); old != nil && old.OID != r.OID && !slices.Contains(ch.DropRoles, old.OID) &&
+			!slices.ContainsFunc(ch.PutRoles, func(q *catalog.Role) bool { return q.OID == old.OID }) {
+			return pgerr.New(pgerr.DuplicateObject, "role \"%s\" already exists", r.Name)
 		}
 	}
 	for _, r := range ch.Put {

@@ -82,15 +82,28 @@ func (s *Session) defineIn(ctx context.Context, p Parsed) (tag string, err error
 	case *ast.Truncate:
 		return tag, s.truncate(ctx, x)
 	case *ast.Refresh:
-		_, err := s.lookup(x.Name, catalog.MatView)
+		rel, err := s.lookup(x.Name, catalog.MatView)
+		if err == nil {
+			err = s.mustOwn(rel.Object(s.catalog()))
+		}
 		return tag, err
 	case *ast.Alter:
 		return tag, s.alter(ctx, x)
 	case *ast.Pause:
 		return tag, s.pause(x)
 	case *ast.Grant:
-		s.warning(pgerr.FeatureNotSupported, "privileges are not enforced: every user may do everything")
-		return tag, nil
+		return tag, s.grant(x)
+	case *ast.CreateRole:
+		return tag, s.createRole(x)
+	case *ast.AlterRole:
+		return tag, s.alterRole(x)
+	case *ast.DropRole:
+		return tag, s.dropRoles(x)
+	case *ast.ReassignOwned:
+		if x.To == nil {
+			return tag, s.dropOwned(x)
+		}
+		return tag, s.reassign(x)
 	case *ast.CreateSink:
 		if s.tx != nil {
 			return "", pgerr.New(pgerr.ActiveSQLTransaction, "CREATE SINK cannot run inside a transaction block")
@@ -127,7 +140,7 @@ func (s *Session) qualify(n ast.Name) (schema, name string, err error) {
 		return "", "", pgerr.New(pgerr.InsufficientPrivilege, "permission denied to create \"%s.%s\"", schema, name).
 			WithDetail("System catalog modifications are currently disallowed.").At(n.Pos)
 	}
-	return schema, name, nil
+	return schema, name, posErr(s.mayCreateIn(schema), n.Pos)
 }
 
 // taken reports that a name is in use: an error, or with IF NOT EXISTS a notice.

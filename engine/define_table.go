@@ -90,7 +90,7 @@ func (s *Session) createTable(ctx context.Context, x *ast.CreateTable) (string, 
 	if skip, err := s.taken(schema, name, x.IfNotExists, x.Name.Pos); skip || err != nil {
 		return tag, err
 	}
-	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.Table, AppendOnly: x.AppendOnly, Owner: s.user,
+	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.Table, AppendOnly: x.AppendOnly, Owner: s.ownerName(),
 		Temp: isTempSchema(schema), OnCommit: x.OnCommit}
 	if x.OnCommit != "" && !rel.Temp {
 		return "", pgerr.New(pgerr.InvalidTableDefinition, "ON COMMIT can only be used on temporary tables")
@@ -397,6 +397,10 @@ func (s *Session) createSchema(ctx context.Context, x *ast.CreateSchema) error {
 	s.e.write.Lock()
 	done, err := func() (bool, error) {
 		defer s.e.write.Unlock()
+		owner, err := s.schemaOwner(x)
+		if err != nil {
+			return true, err
+		}
 		if _, ok := s.catalog().SchemaOID(x.Name); ok {
 			if x.IfNotExists {
 				s.notice(pgerr.New(pgerr.DuplicateSchema, "schema \"%s\" already exists, skipping", x.Name))
@@ -407,7 +411,8 @@ func (s *Session) createSchema(ctx context.Context, x *ast.CreateSchema) error {
 		if strings.HasPrefix(x.Name, "pg_") {
 			return true, pgerr.New("42939", "unacceptable schema name \"%s\"", x.Name).WithDetail("The prefix \"pg_\" is reserved for system schemas.").At(x.Pos)
 		}
-		s.change(&ddl{ch: &catalogChange{PutSchemas: map[string]uint32{x.Name: s.e.newOIDs(1)}}})
+		oid := s.e.newOIDs(1)
+		s.change(&ddl{ch: &catalogChange{PutSchemas: map[string]uint32{x.Name: oid}, Access: map[uint32]*catalog.Access{oid: {Owner: owner}}}})
 		return false, nil
 	}()
 	if done || err != nil {
@@ -451,6 +456,9 @@ func (s *Session) createIndex(x *ast.CreateIndex) error {
 		return err
 	}
 	cat := s.catalog()
+	if err := s.mustOwn(rel.Object(cat)); err != nil {
+		return err
+	}
 	d := &catalog.IndexDef{Name: x.Name, Unique: x.Unique, Method: x.Method, Where: x.WhereText}
 	switch d.Method {
 	case "":

@@ -79,7 +79,7 @@ func (s *Session) createView(ctx context.Context, x *ast.CreateView) (string, er
 	if len(q.Params) > 0 {
 		return "", pgerr.New(pgerr.UndefinedParameter, "there is no parameter $1").At(x.Name.Pos)
 	}
-	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.View, Owner: s.user, Definition: x.Text, Depends: q.Depends, Calls: q.Calls, Bound: q.Bound}
+	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.View, Owner: s.ownerName(), Definition: x.Text, Depends: q.Depends, Calls: q.Calls, Bound: q.Bound}
 	s.keepSettings(rel)
 	if x.Materialized {
 		rel.Kind = catalog.MatView

@@ -540,6 +540,9 @@ func (s *Session) truncate(ctx context.Context, x *ast.Truncate) error {
 		if err != nil {
 			return err
 		}
+		if o := rel.Object(cat); cat.Granted(s.who.current, &o, catalog.PrivTruncate, false) == 0 {
+			return errDenied(&o)
+		}
 		if rel.AppendOnly {
 			return pgerr.New(pgerr.ObjectNotInPrerequisiteState, "cannot truncate append-only table \"%s\"", rel.Name).At(n.Pos)
 		}

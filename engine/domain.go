@@ -21,7 +21,7 @@ func (s *Session) createDomain(x *ast.CreateDomain) error {
 	if err := s.typeTaken(schema, name); err != nil {
 		return err
 	}
-	t := &catalog.Type{Schema: schema, Name: name, Kind: 'd', Owner: s.user, NotNull: x.NotNull, Default: x.DefaultText}
+	t := &catalog.Type{Schema: schema, Name: name, Kind: 'd', Owner: s.ownerName(), NotNull: x.NotNull, Default: x.DefaultText}
 	base, domain, err := planner.ResolveColumnType(x.Type, s.catalog(), s.searchPath(s.catalog()))
 	if err != nil {
 		return err

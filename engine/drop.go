@@ -62,6 +62,11 @@ func (s *Session) drop(x *ast.Drop) error {
 		if r.Kind == catalog.System {
 			return pgerr.New(pgerr.InsufficientPrivilege, "permission denied: \"%s\" is a system catalog", r.Name).At(n.Pos)
 		}
+		if !s.ownsSchema(r.Schema) {
+			if err := s.mustOwn(r.Object(cat)); err != nil {
+				return err
+			}
+		}
 		if s.readsAsView(r.OID) && kind == catalog.MatView {
 			rels = append(rels, r)
 			continue
@@ -199,7 +204,11 @@ func (s *Session) dropAll(cat *catalog.Snapshot, x dropping, cascade bool) error
 	if err := s.dropRelations(oids); err != nil {
 		return err
 	}
-	ch := &catalogChange{DropSchemas: x.schemas}
+	ch := &catalogChange{DropSchemas: x.schemas, Access: map[uint32]*catalog.Access{}}
+	for _, n := range x.schemas {
+		oid, _ := cat.SchemaOID(n)
+		ch.Access[oid] = nil
+	}
 	for _, f := range funcs {
 		ch.DropFunctions = append(ch.DropFunctions, f.OID)
 	}
@@ -361,6 +370,9 @@ func (s *Session) dropIndexes(x *ast.Drop) error {
 			return pgerr.New(pgerr.DependentObjectsStillExist, "cannot drop index %s because constraint %s on table %s requires it", ix.Name, ix.Name, ix.Rel.Name).
 				WithHint("You can drop constraint %s on table %s instead.", ix.Name, ix.Rel.Name)
 		}
+		if err := s.mustOwnIndex(ix); err != nil {
+			return err
+		}
 		c := ix.Rel.Clone()
 		c.Indexes = slices.DeleteFunc(c.Indexes, func(d *catalog.IndexDef) bool { return d.OID == ix.OID })
 		if err := s.replaceTable(ix.Rel, c, nil, ix.Unique); err != nil {
@@ -421,6 +433,9 @@ func (s *Session) dropSchemas(x *ast.Drop) error {
 		}
 		if oid < catalog.FirstUserOID && name != "public" {
 			return pgerr.New(pgerr.DependentObjectsStillExist, "cannot drop schema %s because it is required by the database system", name).At(n.Pos)
+		}
+		if err := s.mustOwn(cat.SchemaObject(name, oid)); err != nil {
+			return err
 		}
 		names = append(names, name)
 		for _, f := range cat.Functions() {

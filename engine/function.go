@@ -19,7 +19,11 @@ func (s *Session) createFunction(x *ast.CreateFunction) error {
 	}
 	o := s.planOptions(nil, "")
 	if old := sameFunction(o.Catalog, f); old != nil {
-		if !x.OrReplace {
+		if x.OrReplace {
+			if err := s.mustOwn(old.Object(o.Catalog)); err != nil {
+				return err
+			}
+		} else {
 			return pgerr.New(pgerr.DuplicateFunction, "function \"%s\" already exists with same argument types", f.Name)
 		}
 		if err := replaceableFunction(o.Catalog, old, f); err != nil {
@@ -56,6 +60,11 @@ func (s *Session) dropFunctions(x *ast.Drop) error {
 		f, err := s.findFunction(cat, x, i, n)
 		if err != nil {
 			return err
+		}
+		if f != nil && !s.ownsSchema(f.Schema) {
+			if err := s.mustOwn(f.Object(cat)); err != nil {
+				return err
+			}
 		}
 		if f != nil && !slices.Contains(out, f) {
 			out = append(out, f)
@@ -139,9 +148,20 @@ func (s *Session) alterFunction(x *ast.Alter) error {
 		return err
 	}
 	for _, a := range x.Actions {
+		if err := s.mustOwn(f.Object(s.catalog())); err != nil && a.Action != "owner to" {
+			return err
+		}
 		c := *f
 		switch a.Action {
 		case "owner to":
+			to, err := s.newOwner(f.Object(s.catalog()), a)
+			if err != nil {
+				return err
+			}
+			s.handOver(f.Object(s.catalog()), to)
+			c.Owner = to.Name
+			s.change(&ddl{ch: &catalogChange{PutFunctions: []*catalog.Function{&c}}})
+			f = &c
 			continue
 		case "rename to":
 			c.Name = a.NewName

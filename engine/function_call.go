@@ -214,7 +214,7 @@ func (s *Session) runBodyOther(ctx context.Context, st *planner.FuncStmt) error 
 // allowedInBody refuses the statements that a function cannot run.
 func allowedInBody(x ast.Stmt) error {
 	switch x.(type) {
-	case *ast.Set, *ast.Truncate, *ast.Comment, *ast.Grant, *ast.CreateTable, *ast.CreateView, *ast.Drop, *ast.Alter, *ast.CreateSequence:
+	case *ast.Set, *ast.Truncate, *ast.Comment, *ast.Grant, *ast.CreateRole, *ast.AlterRole, *ast.DropRole, *ast.ReassignOwned, *ast.CreateTable, *ast.CreateView, *ast.Drop, *ast.Alter, *ast.CreateSequence:
 		return nil
 	}
 	return pgerr.New(pgerr.FeatureNotSupported, "%s is not allowed in an SQL function", statementName(x))

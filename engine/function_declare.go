@@ -39,7 +39,7 @@ func (s *Session) declareFunction(x *ast.CreateFunction) (*catalog.Function, err
 		return nil, err
 	}
 	f := &catalog.Function{Schema: schema, Name: name, Body: x.Body, Return: x.Return, Atomic: x.Atomic, Strict: x.Strict, Volatility: 'v',
-		Parallel: 'u', Cost: 100, Owner: s.user}
+		Parallel: 'u', Cost: 100, Owner: s.ownerName()}
 	if err := s.declareParams(x, f); err != nil {
 		return nil, err
 	}

@@ -400,6 +400,9 @@ func (s *Session) alterIndex(x *ast.Alter) error {
 		}
 		return pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", x.Name.String()).At(x.Name.Pos)
 	}
+	if err := s.mustOwnIndex(ix); err != nil {
+		return err
+	}
 	for _, a := range x.Actions {
 		switch a.Action {
 		case "rename to":

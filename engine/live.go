@@ -97,7 +97,7 @@ func (s *Session) liveRows(relation string, b *vec.Builder) error {
 			if o == s {
 				state = "active"
 			}
-			appendByName(b, map[string]types.Datum{"pid": o.pid, "usename": o.user, "datname": o.database, "application_name": app,
+			appendByName(b, map[string]types.Datum{"pid": o.pid, "usename": o.roleName(o.who.session), "datname": o.database, "application_name": app,
 				"client_addr": nil, "backend_start": o.started, "state": state, "query": o.query, "backend_type": "client backend"})
 		}
 	case "pg_sequences":
@@ -111,7 +111,7 @@ func (s *Session) liveRows(relation string, b *vec.Builder) error {
 					}
 					run.mu.Unlock()
 				}
-				appendByName(b, map[string]types.Datum{"schemaname": r.Schema, "sequencename": r.Name, "sequenceowner": r.Owner, "data_type": int64(q.Type.OID),
+				appendByName(b, map[string]types.Datum{"schemaname": r.Schema, "sequencename": r.Name, "sequenceowner": s.roleName(info.cat.OwnerRole(r.Owner).OID), "data_type": int64(q.Type.OID),
 					"start_value": q.Start, "min_value": q.Min, "max_value": q.Max, "increment_by": q.Increment, "cycle": q.Cycle, "cache_size": q.Cache, "last_value": last})
 			}
 		}

@@ -192,6 +192,9 @@ func (s *Session) pause(x *ast.Pause) error {
 		}
 		return pgerr.New(pgerr.WrongObjectType, "\"%s\" is not a %s", rel.Name, what).At(x.Name.Pos)
 	}
+	if err := s.mustOwn(rel.Object(cat)); err != nil {
+		return err
+	}
 	return s.e.setPaused(rel, !x.Resume)
 }
 

@@ -30,7 +30,7 @@ type SessionOptions struct {
 type Session struct {
 	e          *Engine
 	pid        int32
-	user       string
+	who        sessionIdentity
 	database   string
 	remote     string
 	vars       *vars
@@ -76,9 +76,12 @@ func (e *Engine) NewSession(o SessionOptions) (*Session, error) {
 	if o.Database == "" {
 		o.Database = o.User
 	}
-	s := &Session{e: e, user: o.User, database: o.Database, remote: o.RemoteAddr, vars: newVars(),
+	s := &Session{e: e, database: o.Database, remote: o.RemoteAddr, vars: newVars(),
 		statements: map[string]*Statement{}, portals: map[string]*namedPortal{}, started: e.clock()}
-	s.vars.defaults["session_authorization"] = o.User
+	s.login(o.User)
+	if err := s.roleSettings(); err != nil {
+		return nil, err
+	}
 	if n := e.budget.Limit(); n > 0 {
 		s.vars.defaults["memory_limit"] = strings.ReplaceAll(mem.Format(n), " ", "")
 	}
@@ -112,6 +115,9 @@ func (e *Engine) NewSession(o SessionOptions) (*Session, error) {
 	}
 	s.vars.env.RegName = func(t types.T, oid uint32) (string, bool) {
 		return (&sessionInfo{s: s, cat: s.catalog()}).RegName(t, oid)
+	}
+	if err := s.checkLimit(); err != nil {
+		return nil, err
 	}
 	e.sessions.Lock()
 	e.sessions.nextPID++
@@ -208,7 +214,7 @@ func (s *Session) searchPath(cat *catalog.Snapshot) []string {
 		}
 		switch p {
 		case "$user":
-			p = s.user
+			p = s.userName()
 		case "pg_temp":
 			p = s.tempName()
 		}
@@ -236,7 +242,7 @@ func (s *Session) keepSettings(rel *catalog.Relation) {
 
 // takeSettings makes the session one in which the definition of rel means what it did when it was written.
 func (s *Session) takeSettings(rel *catalog.Relation) error {
-	s.user = rel.Owner
+	s.login(s.e.Catalog().OwnerRole(rel.Owner).Name)
 	for name, v := range rel.Settings {
 		if err := s.vars.set(name, v, false); err != nil {
 			return err
@@ -372,5 +378,6 @@ func (s *Session) dropPortal(name string) {
 
 // viewer gives the session's look at the system relations.
 func (s *Session) viewer() *catalog.Viewer {
-	return &catalog.Viewer{Snapshot: s.catalog(), Database: s.database, User: s.user, Path: s.searchPath(s.catalog()), Live: s.liveRows}
+	cat := s.catalog()
+	return &catalog.Viewer{Snapshot: cat, Database: s.database, User: s.userName(), Role: s.who.current, Alias: s.who.alias, Path: s.searchPath(cat), Live: s.liveRows}
 }

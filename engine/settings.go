@@ -112,6 +112,8 @@ type vars struct {
 	changed  map[string]bool
 	env      types.Env
 	modes    *txModes // of the transaction that is open
+	// identity makes a role or session_authorization effective; nil outside of a session.
+	identity func(key, value string) error
 }
 
 func newVars() *vars {
@@ -180,7 +182,12 @@ func (v *vars) set(name, value string, local bool) error {
 func (v *vars) endTransaction() {
 	v.modes = nil
 	for k, old := range v.local {
-		if v.apply(k, old) == nil {
+		err := v.apply(k, old)
+		if err != nil && k == "role" { // it has been dropped meanwhile, or is not the user's any more
+			old = "none"
+			err = v.apply(k, old)
+		}
+		if err == nil {
 			v.values[k] = old
 			if i, ok := settingIndex[k]; ok && settings[i].report {
 				v.changed[k] = true
@@ -195,7 +202,7 @@ func (v *vars) reset(name string) error {
 	key := strings.ToLower(name)
 	if key == "all" {
 		for k := range maps.Clone(v.values) {
-			if i, ok := settingIndex[k]; ok && !settings[i].readonly {
+			if i, ok := settingIndex[k]; ok && !settings[i].readonly && k != "role" {
 				if err := v.reset(k); err != nil {
 					return err
 				}
@@ -305,6 +312,10 @@ func formatMillis(ms int64) string {
 // apply makes a checked value effective where input and output depend on it.
 func (v *vars) apply(key, value string) error {
 	switch key {
+	case "role", "session_authorization":
+		if v.identity != nil {
+			return v.identity(key, value)
+		}
 	case "timezone":
 		z, err := types.LoadZone(value)
 		if err != nil {

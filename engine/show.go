@@ -218,8 +218,28 @@ func statementName(s ast.Stmt) string {
 		return "COPY"
 	case *ast.Refresh:
 		return "REFRESH MATERIALIZED VIEW"
+	case *ast.CreateRole:
+		return "CREATE ROLE"
+	case *ast.AlterRole:
+		return "ALTER ROLE"
+	case *ast.DropRole:
+		return "DROP ROLE"
+	case *ast.ReassignOwned:
+		if x.To == nil {
+			return "DROP OWNED"
+		}
+		return "REASSIGN OWNED"
 	case *ast.Grant:
+		word := "GRANT"
 		if x.Revoke {
+			word = "REVOKE"
+		}
+		switch {
+		case x.Defaults:
+			return "ALTER DEFAULT PRIVILEGES"
+		case x.Kind == "":
+			return word + " ROLE"
+		case x.Revoke:
 			return "REVOKE"
 		}
 		return "GRANT"

@@ -25,7 +25,7 @@ func (s *Session) createSink(ctx context.Context, x *ast.CreateSink) (string, er
 	if skip, err := s.taken(schema, name, x.IfNotExists, x.Name.Pos); skip || err != nil {
 		return tag, err
 	}
-	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.Sink, Owner: s.user, Definition: x.Text}
+	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.Sink, Owner: s.ownerName(), Definition: x.Text}
 	s.keepSettings(rel)
 	body := x.Query
 	if x.From != nil {

@@ -312,6 +312,9 @@ func (s *Session) set(x *ast.Set) (string, error) {
 		if strings.EqualFold(x.Name, "all") || len(x.Values) == 0 {
 			tag = "RESET"
 		}
+		if x.Name == "session_authorization" {
+			return tag, posErr(s.setSessionAuthorization("", true), x.Pos)
+		}
 		return tag, posErr(s.vars.reset(x.Name), x.Pos)
 	}
 	if x.Local && s.tx == nil {
@@ -320,11 +323,8 @@ func (s *Session) set(x *ast.Set) (string, error) {
 	}
 	value := strings.Join(x.Values, ", ")
 	switch strings.ToLower(x.Name) {
-	case "session_authorization", "session authorization", "role":
-		if v := strings.Trim(value, `"`); v != s.user && !strings.EqualFold(v, "none") && !strings.EqualFold(v, "default") {
-			return "", pgerr.New(pgerr.InvalidParameterValue, "role \"%s\" does not exist", v)
-		}
-		return tag, nil
+	case "session_authorization":
+		return tag, posErr(s.setAuthorization(value, x), x.Pos)
 	case "search_path":
 		for i, v := range x.Values {
 			if v != strings.ToLower(v) || strings.ContainsAny(v, " ,\"") {
@@ -376,6 +376,9 @@ func (s *Session) discard(x *ast.Discard) (string, error) {
 			s.dropPortal(name)
 		}
 		clear(s.statements)
+		if err := s.setSessionAuthorization("", true); err != nil {
+			return "", err
+		}
 		if err := s.vars.reset("all"); err != nil {
 			return "", err
 		}

@@ -21,8 +21,8 @@ type sessionInfo struct {
 
 var _ fn.SessionInfo = (*sessionInfo)(nil)
 
-func (i *sessionInfo) CurrentUser() string     { return i.s.user }
-func (i *sessionInfo) SessionUser() string     { return i.s.user }
+func (i *sessionInfo) CurrentUser() string     { return i.s.userName() }
+func (i *sessionInfo) SessionUser() string     { return i.s.roleName(i.s.who.session) }
 func (i *sessionInfo) CurrentDatabase() string { return i.s.database }
 func (i *sessionInfo) BackendPID() int32       { return i.s.pid }
 
@@ -97,7 +97,11 @@ func (i *sessionInfo) RegLookup(kind types.T, name string) (uint32, error) {
 		}
 		return 0, pgerr.New(pgerr.InvalidSchemaName, "schema \"%s\" does not exist", base)
 	case types.OIDRegrole:
-		return catalog.OwnerOID, nil
+		r := i.s.findRole(i.cat, parts[0])
+		if r == nil || len(parts) > 1 {
+			return 0, pgerr.New(pgerr.UndefinedObject, "role \"%s\" does not exist", strings.Join(parts, "."))
+		}
+		return r.OID, nil
 	case types.OIDRegproc, types.OIDRegprocedure:
 		return i.lookupProc(kind, name)
 	case types.OIDRegoper:
@@ -179,7 +183,9 @@ func (i *sessionInfo) RegName(kind types.T, oid uint32) (string, bool) {
 			}
 		}
 	case types.OIDRegrole:
-		return i.s.user, true
+		if i.cat.Role(oid) != nil {
+			return fn.QuoteIdent(i.s.roleName(oid)), true
+		}
 	case types.OIDRegproc:
 		name, _, ok := catalog.ProcName(i.cat, i.s.searchPath(i.cat), oid)
 		return name, ok
@@ -314,6 +320,7 @@ func (i *sessionInfo) Describe(what string, args []types.Datum) (types.Datum, bo
 		oid, _ := i.cat.SchemaOID(i.s.tempName())
 		return int64(oid), true
 	}
-	return catalog.Describe(&catalog.Viewer{Snapshot: i.cat, Database: i.s.database, User: i.s.user, Path: i.s.searchPath(i.cat), Live: i.s.liveRows},
-		i.s.searchPath(i.cat), what, args)
+	v := i.s.viewer()
+	v.Snapshot = i.cat
+	return catalog.Describe(v, i.s.searchPath(i.cat), what, args)
 }

@@ -15,7 +15,8 @@ import (
 
 // tx is a transaction: the changes that its statements made, on private copies of the tables, until COMMIT.
 type tx struct {
-	explicit   bool // BEGIN was said; else it ends with the statement or the query string
+	who        sessionIdentity // of the session when it began
+	explicit   bool            // BEGIN was said; else it ends with the statement or the query string
 	failed     bool
 	modes      txModes
 	queried    bool // something has been executed that sees tables
@@ -36,6 +37,9 @@ type tx struct {
 	ddl       []*ddl
 	base, cat *catalog.Snapshot
 	found     map[uint32]*catalog.Relation
+	// foundRoles and foundAccess are the same of roles and of what has been granted.
+	foundRoles  map[uint32]*catalog.Role
+	foundAccess map[uint32]*catalog.Access
 	// change and hidden are ddl merged, at COMMIT.
 	change *catalogChange
 	hidden map[uint32]bool
@@ -144,7 +148,7 @@ func (s *Session) EndImplicit(ctx context.Context, err error) error {
 }
 
 func (s *Session) newTx(explicit bool) *tx {
-	t := &tx{explicit: explicit, started: s.e.clock(), tables: map[uint32]*txTable{}, modes: s.defaultModes()}
+	t := &tx{explicit: explicit, started: s.e.clock(), tables: map[uint32]*txTable{}, modes: s.defaultModes(), who: s.who}
 	s.vars.modes = &t.modes
 	return t
 }
@@ -186,8 +190,17 @@ func (s *Session) rollback() {
 			r.RegisterRow()
 		}
 	}
+	who := s.tx.who
 	s.tx = nil
 	s.vars.endTransaction()
+	if s.who != who { // a role that was taken in the transaction is given back
+		s.who = who
+		s.vars.values["role"] = "none"
+		if who.current != who.session {
+			s.vars.values["role"] = s.roleName(who.current)
+		}
+		s.roleChanged()
+	}
 }
 
 // commit makes the transaction's changes visible and waits for the epoch that shows them.

@@ -37,7 +37,7 @@ func (s *Session) createEnum(x *ast.CreateEnum) error {
 	if err := s.typeTaken(schema, name); err != nil {
 		return err
 	}
-	t := &catalog.Type{Schema: schema, Name: name, Kind: 'e', Owner: s.user}
+	t := &catalog.Type{Schema: schema, Name: name, Kind: 'e', Owner: s.ownerName()}
 	oid := s.e.newTypeOIDs(uint32(len(x.Labels)) + 2)
 	t.OID, t.ArrayOID = oid, oid+1
 	for i, l := range x.Labels {
@@ -77,7 +77,7 @@ func (s *Session) createComposite(x *ast.CreateComposite) error {
 	if err := s.typeTaken(schema, name); err != nil {
 		return err
 	}
-	t := &catalog.Type{Schema: schema, Name: name, Kind: 'c', Owner: s.user}
+	t := &catalog.Type{Schema: schema, Name: name, Kind: 'c', Owner: s.ownerName()}
 	for i, d := range x.Attrs {
 		if slices.ContainsFunc(x.Attrs[:i], func(e ast.ColumnDef) bool { return e.Name == d.Name }) {
 			return pgerr.New(pgerr.DuplicateColumn, "column \"%s\" specified more than once", d.Name)
@@ -129,6 +129,11 @@ func (s *Session) dropTypes(x *ast.Drop) error {
 			return err
 		}
 		if t != nil {
+			if !s.ownsSchema(t.Schema) {
+				if err := s.mustOwn(t.Object(s.catalog())); err != nil {
+					return err
+				}
+			}
 			ts = append(ts, t)
 		}
 	}
@@ -144,9 +149,17 @@ func (s *Session) alterType(ctx context.Context, x *ast.Alter) error {
 	t := *old
 	t.Labels, t.Checks = slices.Clone(old.Labels), slices.Clone(old.Checks)
 	for _, a := range x.Actions {
+		if err := s.mustOwn(old.Object(s.catalog())); err != nil && a.Action != "owner to" {
+			return err
+		}
 		switch a.Action {
 		case "owner to":
-			continue
+			to, err := s.newOwner(old.Object(s.catalog()), a)
+			if err != nil {
+				return err
+			}
+			s.handOver(old.Object(s.catalog()), to)
+			t.Owner = to.Name
 		case "rename to":
 			if err := s.typeTaken(t.Schema, a.NewName); err != nil {
 				return err

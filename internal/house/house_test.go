@@ -40,7 +40,8 @@ var libraries = map[string][]string{
 	"github.com/cockroachdb/pebble/v2": {"state"},
 	"github.com/zeebo/xxh3":            {"engine", "exec", "internal/fn", "internal/vec", "state"},
 	"golang.org/x/sys/unix":            {"wire"},
-	"golang.org/x/text/unicode/norm":   {"internal/fn"},
+	"golang.org/x/text/unicode/norm":   {"internal/fn", "internal/scram"},
+	"golang.org/x/text/unicode/bidi":   {"internal/scram"},
 	"github.com/jackc/pgx/v5":          {"internal/sqltest/regress"}, // a client: what is not a test of its own program needs none
 }
 

@@ -96,7 +96,7 @@ func init() {
 		"import": func(p *parser) ast.Stmt {
 			return p.refuse("IMPORT FOREIGN SCHEMA", "Declare a source with CREATE SOURCE.")
 		},
-		"reassign": func(p *parser) ast.Stmt { return p.refuse("REASSIGN OWNED", "") },
+		"reassign": (*parser).reassign,
 	}
 	for w := range statements {
 		firstWords = append(firstWords, w)

@@ -13,7 +13,13 @@ func (p *parser) alter() ast.Stmt {
 	p.expect("alter")
 	a := &ast.Alter{Pos: p.pos()}
 	a.Kind = p.objectKind()
-	if a.Kind == "system" || a.Kind == "default privileges" {
+	switch a.Kind {
+	case "role", "user", "group":
+		return p.alterRole(a.Kind)
+	case "default privileges":
+		return p.alterDefaults()
+	}
+	if a.Kind == "system" {
 		a.Actions = []*ast.AlterAction{{Action: a.Kind, Pos: a.Pos}}
 		p.skipStatement()
 		return a
@@ -64,7 +70,7 @@ func (p *parser) alterAction(kind string) *ast.AlterAction {
 		p.expect("to")
 		a.NewName = p.colID()
 	case p.accept("owner", "to"):
-		a.Action, a.NewName = "owner to", p.label()
+		a.Action, a.Role = "owner to", p.roleSpec()
 	case kind == "function" && p.isAny("immutable", "stable", "volatile", "strict", "called", "returns", "leakproof", "not", "security", "external", "parallel", "cost", "rows"):
 		a.Action, a.Function = "options", &ast.CreateFunction{}
 		p.functionOptions(a.Function)

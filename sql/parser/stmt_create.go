@@ -60,13 +60,16 @@ func (p *parser) create() ast.Stmt {
 		return p.createIndex()
 	case p.accept("function"):
 		return p.createFunction(replace)
+	case p.isAny("role", "user", "group"):
+		kindOnly(!replace && !temp)
+		return p.createRole(p.next().text)
 	}
 	return p.createOther(at)
 }
 
 // createOther names the kinds of objects that there are not yet, and skips their definition.
 func (p *parser) createOther(at ast.Pos) ast.Stmt {
-	for _, kind := range [][]string{{"type"}, {"secret"}, {"connection"}, {"role"}, {"user"}, {"group"},
+	for _, kind := range [][]string{{"type"}, {"secret"}, {"connection"},
 		{"extension"}, {"database"}, {"trigger"}, {"constraint", "trigger"}, {"event", "trigger"}, {"aggregate"}, {"operator"},
 		{"cast"}, {"collation"}, {"language"}, {"procedure"}, {"policy"}, {"publication"}, {"subscription"}, {"rule"}, {"server"},
 		{"foreign", "table"}, {"foreign", "data", "wrapper"}, {"tablespace"}, {"statistics"}, {"text", "search"}, {"conversion"},

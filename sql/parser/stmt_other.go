@@ -44,8 +44,14 @@ func (p *parser) cascade() bool {
 
 func (p *parser) drop() ast.Stmt {
 	p.expect("drop")
+	if p.accept("owned") {
+		return p.ownedBy(&ast.ReassignOwned{})
+	}
 	d := &ast.Drop{Kind: p.objectKind(), Pos: p.pos()}
 	switch d.Kind {
+	case "role", "user", "group":
+		x := &ast.DropRole{Kind: d.Kind, IfExists: p.ifExists(), Roles: p.roleList()}
+		return x
 	case "column", "system", "default privileges", "constraint", "large object":
 		p.i--
 		p.unexpected()
@@ -74,76 +80,6 @@ func (p *parser) drop() ast.Stmt {
 	}
 	d.Cascade = p.cascade()
 	return d
-}
-
-func (p *parser) grant() ast.Stmt {
-	g := &ast.Grant{Revoke: p.next().text == "revoke"}
-	if g.Revoke {
-		p.accept("grant", "option", "for")
-	}
-	for {
-		w := p.label()
-		for p.tok().kind == tIdent && !p.isAny("on", "to", "from") {
-			w += " " + p.next().text
-		}
-		g.Privileges = append(g.Privileges, w)
-		if p.isOp("(") {
-			p.skipParens()
-		}
-		if !p.acceptOp(",") {
-			break
-		}
-	}
-	if p.accept("on") {
-		g.Kind = "table"
-		switch {
-		case p.is("all") && p.peek(2).isWord("in"):
-			p.next()
-			g.Kind = "all " + p.next().text
-			p.expect("in", "schema")
-		default:
-			for _, k := range objectKinds {
-				if p.isWords(k...) && p.peek(len(k)).kind == tIdent && !p.peek(len(k)).isWord("to") && !p.peek(len(k)).isWord("from") {
-					p.i += len(k)
-					g.Kind = strings.Join(k, " ")
-					break
-				}
-			}
-		}
-		for {
-			g.Objects = append(g.Objects, p.name())
-			if p.isOp("(") {
-				p.skipParens()
-			}
-			if !p.acceptOp(",") {
-				break
-			}
-		}
-	}
-	if g.Revoke {
-		p.expect("from")
-	} else {
-		p.expect("to")
-	}
-	for {
-		p.accept("group")
-		g.Roles = append(g.Roles, p.label())
-		if !p.acceptOp(",") {
-			break
-		}
-	}
-	if p.accept("with") {
-		if !p.isAny("grant", "admin") {
-			p.unexpected()
-		}
-		p.next()
-		p.expect("option")
-	}
-	if p.accept("granted", "by") {
-		p.label()
-	}
-	p.cascade()
-	return g
 }
 
 func (p *parser) copy() ast.Stmt {

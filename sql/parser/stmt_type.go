@@ -179,21 +179,23 @@ func (p *parser) createDomain() ast.Stmt {
 // createSchema parses CREATE SCHEMA with the objects that may follow.
 func (p *parser) createSchema() ast.Stmt {
 	s := &ast.CreateSchema{IfNotExists: p.ifNotExists(), Pos: p.pos()}
-	if p.accept("authorization") {
-		s.Name = p.label()
-	} else {
+	if !p.is("authorization") {
 		s.Name = p.colID()
-		if p.accept("authorization") {
-			p.label()
-		}
 	}
-	for p.is("create") {
+	if p.accept("authorization") {
+		owner := p.roleSpec()
+		s.Owner = &owner
+	} else if s.Name == "" {
+		p.unexpected()
+	}
+	for p.isAny("create", "grant") {
 		first := p.i
-		s.Elements = append(s.Elements, p.create())
+		if p.is("grant") {
+			s.Elements = append(s.Elements, p.grant())
+		} else {
+			s.Elements = append(s.Elements, p.create())
+		}
 		s.Texts = append(s.Texts, p.text(first))
-	}
-	for p.is("grant") {
-		p.grant()
 	}
 	return s
 }

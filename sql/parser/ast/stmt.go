@@ -121,7 +121,8 @@ type CreateSink struct {
 type CreateSchema struct {
 	IfNotExists bool
 	Name        string
-	Elements    []Stmt // CREATE TABLE and VIEW within it
+	Owner       *RoleSpec // of AUTHORIZATION
+	Elements    []Stmt    // CREATE TABLE and VIEW within it
 	Texts       []string
 	Pos         Pos
 }
@@ -235,6 +236,7 @@ type AlterAction struct {
 	Action     string
 	Column     string // also of a constraint, or the neighbour of an enum's new label
 	NewName    string
+	Role       RoleSpec // of OWNER TO
 	Def        *ColumnDef
 	Constraint *Constraint
 	Type       *TypeName
@@ -468,15 +470,6 @@ type Explain struct {
 // Refresh is REFRESH MATERIALIZED VIEW, which is accepted.
 type Refresh struct{ Name Name }
 
-// Grant is GRANT or REVOKE.
-type Grant struct {
-	Revoke     bool
-	Privileges []string
-	Kind       string
-	Objects    []Name
-	Roles      []string
-}
-
 // Listen is LISTEN, UNLISTEN or NOTIFY.
 type Listen struct{ Kind, Channel, Payload string }
 
@@ -529,7 +522,6 @@ func (*Show) stmt()            {}
 func (*Discard) stmt()         {}
 func (*Explain) stmt()         {}
 func (*Refresh) stmt()         {}
-func (*Grant) stmt()           {}
 func (*Listen) stmt()          {}
 func (*Backup) stmt()          {}
 func (*Pause) stmt()           {}
