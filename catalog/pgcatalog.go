@@ -182,13 +182,13 @@ func collationOf(t types.T) int {
 	if e, ok := t.Elem(); ok {
 		t = e
 	}
-	if t.Category() == 'S' {
-		if t.OID == types.OIDName {
-			return 950
-		}
-		return defaultCollation
+	switch {
+	case !t.Collatable():
+		return 0
+	case t.OID == types.OIDName:
+		return 950
 	}
-	return 0
+	return defaultCollation
 }
 
 func fillAttribute(v *Viewer, add func(row)) error {

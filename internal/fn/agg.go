@@ -3,6 +3,7 @@ package fn
 import (
 	"strings"
 
+	"streamsql/internal/pgerr"
 	"streamsql/internal/types"
 	"streamsql/internal/vec"
 	"streamsql/state"
@@ -58,6 +59,13 @@ func ResolveAgg(name string, args []types.T) (*ResolvedAgg, error) {
 	}
 	if a.RetOf != nil {
 		ret = a.RetOf(coerced)
+	}
+	if ret.Is(types.Anyarray) {
+		for j, t := range a.Args {
+			if t.Is(types.Anyelement) {
+				return nil, pgerr.New(pgerr.UndefinedObject, "could not find array type for data type %s", coerced[j].Bare().Format())
+			}
+		}
 	}
 	return &ResolvedAgg{Agg: a, Args: coerced, Ret: ret}, nil
 }

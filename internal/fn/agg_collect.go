@@ -326,7 +326,7 @@ func init() {
 	first := func(i int) aggOption { return aggRet(func(args []types.T) types.T { return args[i] }) }
 	defAgg("mode(anyelement) anyelement", collect(mode), withinGroup, first(0), aggDoc("most common value"))
 	defAgg("percentile_disc(float8,anyelement) anyelement", collect(percentile(false, false)), withinGroup, first(1), aggDoc("discrete percentile"))
-	defAgg("percentile_disc(float8[],anyelement) anyarray", collect(percentile(false, true)), withinGroup, aggRet(arrayOfArg(1)), aggDoc("multiple discrete percentiles"))
+	defAgg("percentile_disc(float8[],anyelement) anyarray", collect(percentile(false, true)), withinGroup, aggDoc("multiple discrete percentiles"))
 	defAgg("percentile_cont(float8,float8) float8", collect(percentile(true, false)), withinGroup, aggDoc("continuous distribution percentile"))
 	defAgg("percentile_cont(float8,interval) interval", collect(percentile(true, false)), withinGroup, aggDoc("continuous distribution percentile"))
 	defAgg("percentile_cont(float8[],float8) float8[]", collect(percentile(true, true)), withinGroup, aggDoc("multiple continuous percentiles"))

@@ -170,6 +170,14 @@ func arrayFn(sig string, k int, strict bool, f func(c *Ctx, t types.T, a []types
 	def(sig, nil, o...)
 }
 
+// needEquality fails for elements that cannot be compared.
+func needEquality(a types.Array) error {
+	if len(a.Elems) > 0 && a.Elem.OID == types.OIDJSON {
+		return pgerr.New(pgerr.UndefinedFunction, "could not identify an equality operator for type %s", a.Elem.Format())
+	}
+	return nil
+}
+
 func distinctFrom(t types.T, a, b types.Datum) bool {
 	if a == nil || b == nil {
 		return (a == nil) != (b == nil)
@@ -355,6 +363,9 @@ func init() {
 		if len(arr.Dims) > 1 {
 			return nil, pgerr.New(pgerr.FeatureNotSupported, "removing elements from multidimensional arrays is not supported")
 		}
+		if err := needEquality(arr); err != nil {
+			return nil, err
+		}
 		var kept []types.Datum
 		for _, e := range arr.Elems {
 			if distinctFrom(arr.Elem, e, a[1]) {
@@ -368,12 +379,18 @@ func init() {
 			return nil, nil
 		}
 		arr, err := decode(t, a[0])
+		if err == nil {
+			err = needEquality(arr)
+		}
+		if err != nil {
+			return nil, err
+		}
 		for i, e := range arr.Elems {
 			if !distinctFrom(arr.Elem, e, a[1]) {
 				arr.Elems[i] = a[2]
 			}
 		}
-		return arr.Encode(), err
+		return arr.Encode(), nil
 	})
 	arrayFn("trim_array(anyarray,int4) anyarray", 0, true, func(_ *Ctx, t types.T, a []types.Datum) (types.Datum, error) {
 		arr, err := decode(t, a[0])

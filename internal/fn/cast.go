@@ -96,7 +96,7 @@ func formatter(c *Ctx, t types.T, v *vec.Vec) func(dst []byte, i int) []byte {
 	if isReg(t) {
 		return func(dst []byte, i int) []byte { return appendReg(dst, c, t, v.I64[i]) }
 	}
-	if t.Kind() == types.KindString && !t.IsEnum() {
+	if t.Kind() == types.KindString && !t.IsEnum() && t.OID != types.OIDChar {
 		return func(dst []byte, i int) []byte { return append(dst, v.Bytes(i)...) }
 	}
 	return func(dst []byte, i int) []byte { return types.AppendTextBytes(dst, env, t, v.Bytes(i)) }
@@ -104,7 +104,7 @@ func formatter(c *Ctx, t types.T, v *vec.Vec) func(dst []byte, i int) []byte {
 
 // formatDatum gives the text of a datum of type t.
 func formatDatum(c *Ctx, t types.T, d types.Datum) string {
-	if s, ok := d.(string); ok && t.Kind() == types.KindString && !t.IsEnum() {
+	if s, ok := d.(string); ok && t.Kind() == types.KindString && !t.IsEnum() && t.OID != types.OIDChar {
 		return s
 	}
 	if isReg(t) {
@@ -523,13 +523,17 @@ func init() {
 	defCast("name", "text", Implicit, nil)
 	defCast("name", "varchar", Assignment, nil)
 	defCast("name", "bpchar", Assignment, nil)
-	firstByte := unary(row1(func(s string) string { return s[:min(len(s), 1)] }))
 	for _, t := range []string{"text", "varchar", "bpchar"} {
-		defCast(t, "char", Assignment, firstByte)
+		defCast(t, "char", Assignment, unary(row1(types.CharOf)))
 	}
-	defCast("char", "text", Implicit, nil)
-	defCast("char", "varchar", Assignment, nil)
-	defCast("char", "bpchar", Assignment, nil)
+	defCast("char", "text", Implicit, unary(row1(types.CharText)))
+	defCast("char", "varchar", Assignment, unary(row1(types.CharText)))
+	defCast("char", "bpchar", Assignment, unary(row1e(func(_ *Ctx, s string) (string, error) {
+		if s != "" && s[0] >= 0x80 { // the byte as it is
+			return "", pgerr.New(pgerr.CharacterNotInRepertoire, "invalid byte sequence for encoding \"UTF8\": 0x%02x", s[0])
+		}
+		return s, nil
+	})))
 	defCast("char", "int4", Explicit, unary(row1(func(s string) int32 {
 		if s == "" {
 			return 0
@@ -539,6 +543,9 @@ func init() {
 	defCast("int4", "char", Explicit, unary(row1e(func(_ *Ctx, x int32) (string, error) {
 		if x < -128 || x > 127 {
 			return "", pgerr.New(pgerr.NumericValueOutOfRange, `"char" out of range`)
+		}
+		if x == 0 {
+			return "", nil
 		}
 		return string([]byte{byte(x)}), nil
 	})))

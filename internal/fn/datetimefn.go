@@ -84,6 +84,10 @@ func truncTimestamptz(c *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 		if out.IsNull(i) {
 			continue
 		}
+		if infinite(args[1].I64[i]) { // of any field, in any zone
+			out.I64[i] = args[1].I64[i]
+			continue
+		}
 		if len(args) == 3 && (i == 0 || !args[2].Const) {
 			var err error
 			if z, err = types.LoadZoneOrAbbrev(args[2].Str(i)); err != nil {

@@ -248,19 +248,69 @@ func deg(f func(float64) float64) func(float64) float64 {
 	return func(x float64) float64 { return f(x) * (180 / math.Pi) }
 }
 
-// exactDegrees computes a trigonometric function of degrees, exact where the angle is a multiple of 30 or 45.
-func exactDegrees(f func(float64) float64, exact map[float64]float64) func(float64) float64 {
-	return func(x float64) float64 {
-		r := math.Mod(x, 360)
-		e := r
-		if e < 0 {
-			e += 360
-		}
-		if v, ok := exact[e]; ok {
-			return v
-		}
-		return f(r * math.Pi / 180)
+// The functions of degrees are exact at multiples of 30 and 45, since they measure against the sine of 30 and the cosine of 60 degrees as they come out.
+var sin30, versin60 = math.Sin(30 * (math.Pi / 180)), 1 - math.Cos(60*(math.Pi/180))
+
+// sinQuadrant is the sine of 0 to 90 degrees.
+func sinQuadrant(x float64) float64 {
+	if x <= 30 {
+		return math.Sin(x*(math.Pi/180)) / sin30 / 2
 	}
+	return cosTo60(90 - x)
+}
+
+// cosQuadrant is the cosine of 0 to 90 degrees.
+func cosQuadrant(x float64) float64 {
+	if x <= 60 {
+		return cosTo60(x)
+	}
+	return math.Sin((90-x)*(math.Pi/180)) / sin30 / 2
+}
+
+func cosTo60(x float64) float64 { return 1 - (1-math.Cos(x*(math.Pi/180)))/versin60/2 }
+
+// quadrant folds an angle into 0 to 90 degrees. left says that the sine stays and the cosine changes its sign, below that the sine does.
+func quadrant(x float64) (r float64, below, left bool) {
+	r = math.Mod(x, 360)
+	if below = math.Signbit(r); below {
+		r = -r
+	}
+	if r > 180 {
+		r, below = 360-r, !below
+	}
+	if left = r > 90; left {
+		r = 180 - r
+	}
+	return r, below, left
+}
+
+func sinDegrees(x float64) float64 {
+	r, below, _ := quadrant(x)
+	return signed(sinQuadrant(r), below)
+}
+
+func cosDegrees(x float64) float64 {
+	r, _, left := quadrant(x)
+	return signed(cosQuadrant(r), left) + 0 // no negative zero
+}
+
+var tan45 = sinQuadrant(45) / cosQuadrant(45)
+
+func tanDegrees(x float64) float64 {
+	r, below, left := quadrant(x)
+	return signed(sinQuadrant(r)/cosQuadrant(r)/tan45, below != left) + 0
+}
+
+func cotDegrees(x float64) float64 {
+	r, below, left := quadrant(x)
+	return signed(cosQuadrant(r)/sinQuadrant(r)*tan45, below != left) + 0
+}
+
+func signed(x float64, negative bool) float64 {
+	if negative {
+		return -x
+	}
+	return x
 }
 
 // inverseDegrees makes an inverse trigonometric function one of degrees: in terms of the angle of one degree value that is exact, as PostgreSQL does.
@@ -318,14 +368,10 @@ func init() {
 		}
 		return math.Atanh(x), nil
 	}))
-	def("sind(float8) float8", trig(exactDegrees(math.Sin, map[float64]float64{
-		0: 0, 30: 0.5, 90: 1, 150: 0.5, 180: 0, 210: -0.5, 270: -1, 330: -0.5}), false))
-	def("cosd(float8) float8", trig(exactDegrees(math.Cos, map[float64]float64{
-		0: 1, 60: 0.5, 90: 0, 120: -0.5, 180: -1, 240: -0.5, 270: 0, 300: 0.5}), false))
-	def("tand(float8) float8", trig(exactDegrees(math.Tan, map[float64]float64{
-		0: 0, 45: 1, 90: math.Inf(1), 135: -1, 180: 0, 225: 1, 270: math.Inf(-1), 315: -1}), false))
-	def("cotd(float8) float8", trig(exactDegrees(func(x float64) float64 { return 1 / math.Tan(x) }, map[float64]float64{
-		0: math.Inf(1), 45: 1, 90: 0, 135: -1, 180: math.Inf(-1), 225: 1, 270: 0, 315: -1}), false))
+	def("sind(float8) float8", trig(sinDegrees, false))
+	def("cosd(float8) float8", trig(cosDegrees, false))
+	def("tand(float8) float8", trig(tanDegrees, false))
+	def("cotd(float8) float8", trig(cotDegrees, false))
 	def("asind(float8) float8", trig(inverseDegrees(math.Asin, map[float64]float64{-1: -90, -0.5: -30, 0.5: 30, 1: 90}, 0.5, 30), true))
 	def("acosd(float8) float8", trig(inverseDegrees(math.Acos, map[float64]float64{-1: 180, -0.5: 120, 0: 90, 0.5: 60}, 0.5, 60), true))
 	def("atand(float8) float8", pureFloat(inverseDegrees(math.Atan, map[float64]float64{-1: -45, 1: 45}, 1, 45)))

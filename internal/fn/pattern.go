@@ -232,6 +232,15 @@ func likeEscape(_ *Ctx, p, esc string) (string, error) {
 	return b.String(), nil
 }
 
+// latin1 gives a character for each byte.
+func latin1(b []byte) string {
+	r := make([]rune, len(b))
+	for i, c := range b {
+		r[i] = rune(c)
+	}
+	return string(r)
+}
+
 // similarToRegexp translates a SIMILAR TO pattern to a regular expression: similar_to_escape.
 func similarToRegexp(p, esc string) (string, error) {
 	if utf8.RuneCountInString(esc) > 1 {
@@ -305,7 +314,14 @@ func init() {
 		}
 	}
 	def("like_escape(text,text) text", row2e(likeEscape))
-	def("like_escape(bytea,bytea) bytea", row2e(likeEscape))
+	def("like_escape(bytea,bytea) bytea", row2e(func(c *Ctx, p, esc []byte) ([]byte, error) {
+		s, err := likeEscape(c, latin1(p), latin1(esc))
+		out := make([]byte, 0, len(s))
+		for _, r := range s {
+			out = append(out, byte(r))
+		}
+		return out, err
+	}))
 	def("similar_to_escape(text,text) text", row2e(func(_ *Ctx, p, e string) (string, error) { return similarToRegexp(p, e) }))
 	def("similar_to_escape(text) text", row1e(func(_ *Ctx, p string) (string, error) { return similarToRegexp(p, `\`) }))
 }

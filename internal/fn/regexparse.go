@@ -1,6 +1,7 @@
 package fn
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"unicode"
@@ -465,18 +466,16 @@ func (p *regexParser) escape() (setRange, error) {
 	p.pos += 2
 	one := func(r rune) (setRange, error) { return setRange{lo: r, hi: r}, nil }
 	digits := func(base, least, most int) (setRange, error) {
-		n := 0
+		n, x := 0, uint32(0) // 32 bits, in which many digits turn over
 		for p.pos+n < len(p.src) && n < most {
-			if _, err := strconv.ParseUint(p.src[p.pos+n:p.pos+n+1], base, 8); err != nil {
+			d, err := strconv.ParseUint(p.src[p.pos+n:p.pos+n+1], base, 8)
+			if err != nil {
 				break
 			}
+			x = x*uint32(base) + uint32(d)
 			n++
 		}
-		if n < least {
-			return setRange{}, bad
-		}
-		x, err := strconv.ParseUint(p.src[p.pos:p.pos+n], base, 64)
-		if err != nil || x > utf8.MaxRune {
+		if n < least || x > math.MaxInt32-1 { // beyond Unicode it is a character that no text has
 			return setRange{}, bad
 		}
 		p.pos += n

@@ -124,6 +124,9 @@ func DecodeBinary(t T, b []byte) (Datum, error) {
 		if len(b) != 1 {
 			return nil, errBinaryLength(t)
 		}
+		if b[0] == 0 {
+			return "", nil
+		}
 		return string(b), nil
 	case OIDInet:
 		if s, ok := decodeInet(b); ok {

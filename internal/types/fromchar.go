@@ -8,16 +8,16 @@ import (
 	"streamsql/internal/pgerr"
 )
 
-// fromChar holds the fields that to_timestamp and to_date read.
+// fromChar holds the fields that to_timestamp and to_date read; what is zero was not there.
 type fromChar struct {
-	year, month, day, doy, hour, min, sec, us int64
-	isoYear, isoWeek, isoDay, cc, julian      int64
-	week, weekOfMonth, dow, sssss             int64
-	haveYear, haveISO, clock12, bc            bool
-	pm                                        int // 1 am, 2 pm
-	off                                       int
-	haveZone                                  bool
-	yearDigits                                int
+	year, month, day, doy, hour, min, sec, ms, us int64
+	cc, julian, week, weekOfMonth, dow, sssss     int64 // dow is 1 on Sunday
+	yearDigits                                    int   // of the keyword
+	mode                                          byte  // 'g' Gregorian, 'i' ISO weeks
+	clock12                                       bool
+	pm, bc                                        int64
+	zone                                          int64 // the zone's sign
+	zoneHours, zoneMinutes                        int64
 }
 
 // ToTimestamp is to_timestamp(text, text): the instant, in the session's zone where the template has none.
@@ -34,8 +34,8 @@ func ToTimestamp(env *Env, s, format string) (int64, error) {
 		return 0, errOut("timestamp", s)
 	}
 	ts := days*UsPerDay + us
-	if f.haveZone {
-		return ts - int64(f.off)*UsPerSecond, nil
+	if f.zone != 0 {
+		return ts - f.east()*UsPerSecond, nil
 	}
 	return TimestampToTz(ts, env.zone()), nil
 }
@@ -56,72 +56,80 @@ func ToDate(s, format string) (int32, error) {
 	return int32(days), nil
 }
 
-// keyWidths are the most digits that a keyword takes where another digit may follow it.
+// keyWidths are the digits that a keyword takes where another digit follows it.
 var keyWidths = map[string]int{
 	"HH24": 2, "HH12": 2, "HH": 2, "MI": 2, "SS": 2, "MS": 3, "US": 6, "FF1": 1, "FF2": 2, "FF3": 3, "FF4": 4, "FF5": 5, "FF6": 6,
-	"SSSS": 5, "SSSSS": 5, "MM": 2, "DDD": 3, "IDDD": 3, "DD": 2, "D": 1, "ID": 1, "WW": 2, "IW": 2, "W": 1, "Q": 1, "CC": 2,
-	"YYYY": 4, "IYYY": 4, "YYY": 3, "IYY": 3, "YY": 2, "IY": 2, "Y": 1, "I": 1, "J": 9, "TZH": 2, "TZM": 2,
+	"SSSS": 4, "SSSSS": 5, "MM": 2, "DDD": 3, "IDDD": 3, "DD": 2, "D": 1, "ID": 1, "WW": 2, "IW": 2, "W": 1, "Q": 1, "CC": 2,
+	"YYYY": 4, "IYYY": 4, "YYY": 3, "IYY": 3, "YY": 2, "IY": 2, "Y": 1, "I": 1, "J": 1, "TZH": 2, "TZM": 2,
 }
 
+// readFromChar reads the fields of s by a template. Outside FX, blanks before and after a field are skipped, a separator of the template stands for one of the text or
+// none, and letters of the template stand for as many characters, whatever they are.
 func readFromChar(s, format string) (*fromChar, error) {
 	nodes, fx := splitDateFormat(format)
 	f := &fromChar{}
 	rest := s
+	skipped := 0 // blanks and separators beyond those of the template, where a letter takes none and TZH looks for its sign
+	skip := func() {
+		t := strings.TrimLeft(rest, spaces)
+		skipped += len(rest) - len(t)
+		rest = t
+	}
 	for i, n := range nodes {
-		if n.key == "" {
-			if rest == "" {
-				break
-			}
-			switch {
-			case n.quot:
-				// Quoted text takes as many characters, whatever they are.
-				for range utf8.RuneCountInString(n.text) {
-					if rest != "" {
-						_, w := utf8.DecodeRuneInString(rest)
-						rest = rest[w:]
-					}
-				}
-			case n.text == " " || isSeparator(n.text[0]):
-				if !fx {
-					rest = strings.TrimLeft(rest, spaces)
-				}
-				if rest != "" && (isSeparator(rest[0]) || isSpace(rest[0])) && !((rest[0] == '-' || rest[0] == '+') && nextIs(nodes, i, "TZH")) {
-					rest = rest[1:]
-				}
-				if !fx {
-					rest = strings.TrimLeft(rest, spaces)
-				}
-			default:
-				_, w := utf8.DecodeRuneInString(rest)
-				rest = rest[w:]
-			}
-			continue
-		}
-		if !fx {
-			rest = strings.TrimLeft(rest, spaces)
-		}
 		if rest == "" {
 			break
 		}
+		if !fx && (n.key != "" || i == 0) {
+			skip()
+			if rest == "" && n.key == "" {
+				break
+			}
+		}
+		switch {
+		case n.key == "" && !n.quot && (isSpace(n.text[0]) || isSeparator(n.text[0])):
+			if fx {
+				_, w := utf8.DecodeRuneInString(rest)
+				rest = rest[w:]
+				continue
+			}
+			skipped--
+			if isSpace(rest[0]) || isSeparator(rest[0]) {
+				rest = rest[1:]
+				skipped++
+			}
+			continue
+		case n.key == "":
+			for range utf8.RuneCountInString(n.text) {
+				if !fx && skipped > 0 {
+					skipped--
+				} else if rest != "" {
+					_, w := utf8.DecodeRuneInString(rest)
+					rest = rest[w:]
+				}
+			}
+			continue
+		}
+		minus := skipped > 0 && strings.HasSuffix(s[:len(s)-len(rest)], "-")
 		var err error
-		if rest, err = f.read(n, rest, nextIsDigit(nodes, i)); err != nil {
+		if rest, err = f.read(n, rest, nextIsDigit(nodes, i), minus); err != nil {
 			return nil, err
+		}
+		if !fx {
+			skipped = 0
+			skip()
 		}
 	}
 	return f, nil
 }
 
-func nextIs(nodes []fmtNode, i int, key string) bool {
-	return i+1 < len(nodes) && nodes[i+1].key == key
-}
-
+// isSeparator reports whether c is punctuation.
 func isSeparator(c byte) bool {
 	return c > 0x20 && c < 0x7f && !isDigit(c) && !isAlpha(c)
 }
 
-// nextIsDigit reports whether the next node reads digits, so that this one must not take them.
+// nextIsDigit reports whether node i must leave digits to the next.
 func nextIsDigit(nodes []fmtNode, i int) bool {
-	if i+1 == len(nodes) {
+	if nodes[i].th != 0 || i+1 == len(nodes) {
 		return false
 	}
 	n := nodes[i+1]
@@ -129,174 +137,219 @@ func nextIsDigit(nodes []fmtNode, i int) bool {
 		return n.text != "" && isDigit(n.text[0])
 	}
 	_, ok := keyWidths[n.key]
-	return ok
+	return ok && n.key != "TZH" && !strings.HasPrefix(n.key, "FF")
 }
 
-func (f *fromChar) read(n fmtNode, s string, tight bool) (string, error) {
-	words := func(list []string, prefix int) (int, string, error) {
-		for i, w := range list {
-			if prefix > 0 {
-				w = w[:prefix]
-			}
-			if len(s) >= len(w) && strings.EqualFold(s[:len(w)], w) {
-				return i, s[len(w):], nil
-			}
-		}
-		w := s
-		if j := strings.IndexFunc(s, func(r rune) bool { return r == ' ' }); j >= 0 {
-			w = s[:j]
-		}
-		return 0, s, pgerr.New(pgerr.InvalidDatetimeFormat, "invalid value \"%s\" for \"%s\"", w, n.raw).
-			WithDetail("The given value did not match any of the allowed values for this field.")
+func fromCharError(format string, args ...any) *pgerr.Error {
+	return pgerr.New(pgerr.InvalidDatetimeFormat, format, args...)
+}
+
+// set puts a value into a field, which may have it already but no other.
+func (n *fmtNode) set(field *int64, x int64) error {
+	if *field != 0 && *field != x {
+		return fromCharError("conflicting values for \"%s\" field in formatting string", n.raw).
+			WithDetail("This value contradicts a previous setting for the same field type.")
 	}
+	*field = x
+	return nil
+}
+
+// word reads one of the words, whatever its case: its number and what is left.
+func (n *fmtNode) word(s string, list []string, prefix int) (int64, string, error) {
+	for i, w := range list {
+		if prefix > 0 {
+			w = w[:prefix]
+		}
+		if len(s) >= len(w) && strings.EqualFold(s[:len(w)], w) {
+			return int64(i), s[len(w):], nil
+		}
+	}
+	w := s
+	if j := strings.IndexAny(s, spaces); j >= 0 {
+		w = s[:j]
+	}
+	return 0, s, fromCharError("invalid value \"%s\" for \"%s\"", w, n.raw).WithDetail("The given value did not match any of the allowed values for this field.")
+}
+
+// romanMonths are the months in Roman numerals, those that begin with another after it.
+var romanMonths = []string{"XII", "XI", "X", "IX", "VIII", "VII", "VI", "V", "IV", "III", "II", "I"}
+
+// read reads the field of a node at the beginning of s and gives what is left. tight says that the next node reads digits; minus, that a minus sign was
+// skipped as a separator.
+func (f *fromChar) read(n fmtNode, s string, tight, minus bool) (string, error) {
+	switch n.key {
+	case "IYYY", "IYY", "IY", "I", "IDDD", "ID", "IW":
+		if f.mode == 'g' {
+			return s, errDateConventions()
+		}
+		f.mode = 'i'
+	case "Y,YYY", "YYYY", "YYY", "YY", "Y", "MONTH", "MON", "MM", "RM", "DDD", "DD", "D", "WW", "W":
+		if f.mode == 'i' {
+			return s, errDateConventions()
+		}
+		f.mode = 'g'
+	}
+	words := func(field *int64, list []string, prefix int, value func(int64) int64) (string, error) {
+		i, r, err := n.word(s, list, prefix)
+		if err == nil {
+			err = n.set(field, value(i))
+		}
+		return r, err
+	}
+	same := func(i int64) int64 { return i }
+	next := func(i int64) int64 { return i + 1 }
 	switch n.key {
 	case "AM", "PM":
-		i, r, err := words([]string{"am", "pm"}, 0)
-		f.pm, f.clock12 = i+1, true
-		return r, err
+		f.clock12 = true
+		return words(&f.pm, []string{"am", "pm"}, 0, same)
 	case "A.M.", "P.M.":
-		i, r, err := words([]string{"a.m.", "p.m."}, 0)
-		f.pm, f.clock12 = i+1, true
-		return r, err
+		f.clock12 = true
+		return words(&f.pm, []string{"a.m.", "p.m."}, 0, same)
 	case "AD", "BC":
-		i, r, err := words([]string{"ad", "bc"}, 0)
-		f.bc = i == 1
-		return r, err
+		return words(&f.bc, []string{"ad", "bc"}, 0, same)
 	case "A.D.", "B.C.":
-		i, r, err := words([]string{"a.d.", "b.c."}, 0)
-		f.bc = i == 1
-		return r, err
+		return words(&f.bc, []string{"a.d.", "b.c."}, 0, same)
 	case "MONTH":
-		i, r, err := words(longMonths, 0)
-		f.month = int64(i + 1)
-		return r, err
+		return words(&f.month, longMonths, 0, next)
 	case "MON":
-		i, r, err := words(longMonths, 3)
-		f.month = int64(i + 1)
-		return r, err
+		return words(&f.month, longMonths, 3, next)
 	case "DAY":
-		i, r, err := words(longDays, 0)
-		f.dow = int64(i + 1)
-		return r, err
+		return words(&f.dow, longDays, 0, next)
 	case "DY":
-		i, r, err := words(longDays, 3)
-		f.dow = int64(i + 1)
-		return r, err
+		return words(&f.dow, longDays, 3, next)
 	case "RM":
-		best := -1 // the longest of those that begin alike
-		for j, r := range romans {
-			if len(s) >= len(r) && strings.EqualFold(s[:len(r)], r) && (best < 0 || len(r) > len(romans[best])) {
-				best = j
-			}
-		}
-		if best >= 0 {
-			f.month = int64(best + 1)
-			return s[len(romans[best]):], nil
-		}
-		_, r, err := words(nil, 0)
-		return r, err
+		return words(&f.month, romanMonths, 0, func(i int64) int64 { return 12 - i })
 	case "TZ", "OF":
-		return s, pgerr.New(pgerr.FeatureNotSupported, "formatting field \"%s\" is only supported in to_char", n.key)
+		return s, pgerr.New(pgerr.FeatureNotSupported, "formatting field \"%s\" is only supported in to_char", n.raw)
 	case "TZH":
-		f.haveZone = true
-		neg := s[0] == '-'
-		if neg || s[0] == '+' {
-			s = s[1:]
+		f.zone = 1
+		if s != "" && (s[0] == '+' || s[0] == '-' || s[0] == ' ') {
+			minus, s = s[0] == '-', s[1:]
 		}
-		x, _, r, err := f.digits(n, s, true)
-		f.off = int(x) * 3600
-		if neg {
-			f.off = -f.off
+		if minus {
+			f.zone = -1
 		}
-		return r, err
 	case "TZM":
-		x, _, r, err := f.digits(n, s, true)
-		f.haveZone = true
-		if f.off < 0 {
-			x = -x
+		if f.zone == 0 {
+			f.zone = 1
 		}
-		f.off += int(x) * 60
-		return r, err
 	case "Y,YYY":
-		j := strings.IndexByte(s, ',')
-		if j <= 0 || len(s) < j+4 {
-			return s, pgerr.New(pgerr.InvalidDatetimeFormat, "invalid input string for \"Y,YYY\"")
-		}
-		a, e1 := strconv.ParseInt(s[:j], 10, 32)
-		b, e2 := strconv.ParseInt(s[j+1:j+4], 10, 32)
-		if e1 != nil || e2 != nil {
-			return s, pgerr.New(pgerr.InvalidDatetimeFormat, "invalid input string for \"Y,YYY\"")
-		}
-		f.year, f.haveYear, f.yearDigits = a*1000+b, true, 4
-		return s[j+4:], nil
+		return f.yearWithComma(&n, s)
 	}
-	x, w, r, err := f.digits(n, s, tight)
+	x, w, r, err := n.number(s, tight)
 	if err != nil {
 		return s, err
 	}
-	if n.th != 0 && len(r) >= 2 {
-		r = r[2:]
-	}
+	r = n.ordinal(r)
 	switch n.key {
 	case "HH24":
-		f.hour = x
+		err = n.set(&f.hour, x)
 	case "HH12", "HH":
-		f.hour, f.clock12 = x, true
-		if x < 1 || x > 12 {
-			return s, pgerr.New(pgerr.InvalidDatetimeFormat, "hour \"%d\" is invalid for the 12-hour clock", x).
-				WithHint("Use the 24-hour clock, or give an hour between 1 and 12.")
-		}
+		f.clock12 = true
+		err = n.set(&f.hour, x)
 	case "MI":
-		f.min = x
+		err = n.set(&f.min, x)
 	case "SS":
-		f.sec = x
+		err = n.set(&f.sec, x)
 	case "MS":
-		for ; w < 3; w++ {
-			x *= 10
-		}
-		f.us += x * 1000
+		err = n.set(&f.ms, x)
+		f.ms = scaled(f.ms, w, 3)
 	case "US", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6":
-		for ; w < 6; w++ {
-			x *= 10
-		}
-		f.us += x
+		err = n.set(&f.us, x)
+		f.us = scaled(f.us, w, 6)
 	case "SSSS", "SSSSS":
-		f.sssss = x
-		f.hour, f.min, f.sec = x/3600, x/60%60, x%60
+		err = n.set(&f.sssss, x)
+	case "TZH":
+		err = n.set(&f.zoneHours, x)
+	case "TZM":
+		err = n.set(&f.zoneMinutes, x)
 	case "MM":
-		f.month = x
+		err = n.set(&f.month, x)
 	case "DD":
-		f.day = x
-	case "DDD":
-		f.doy = x
-	case "IDDD":
-		f.doy, f.haveISO = x, true
+		err = n.set(&f.day, x)
+	case "DDD", "IDDD":
+		err = n.set(&f.doy, x)
 	case "D":
-		f.dow = x
+		err = n.set(&f.dow, x)
 	case "ID":
-		f.isoDay = x
-	case "WW":
-		f.week = x
-	case "IW":
-		f.isoWeek = x
-	case "W":
-		f.weekOfMonth = x
-	case "CC":
-		f.cc = x
-	case "J":
-		f.julian = x
-	case "Q":
-	case "YYYY", "YYY", "YY", "Y", "IYYY", "IYY", "IY", "I":
-		if w < 4 && n.key != "YYYY" && n.key != "IYYY" {
-			x = nearYear(x)
+		err = n.set(&f.dow, x)
+		if f.dow++; f.dow > 7 {
+			f.dow = 1
 		}
-		if n.key[0] == 'I' {
-			f.isoYear, f.haveISO = x, true
-		} else {
-			f.year, f.haveYear, f.yearDigits = x, true, w
+	case "WW", "IW":
+		err = n.set(&f.week, x)
+	case "W":
+		err = n.set(&f.weekOfMonth, x)
+	case "CC":
+		err = n.set(&f.cc, x)
+	case "J":
+		err = n.set(&f.julian, x)
+	case "YYYY", "YYY", "YY", "Y", "IYYY", "IYY", "IY", "I":
+		err = n.set(&f.year, x)
+		f.yearDigits = keyWidths[n.key]
+		if f.yearDigits < 4 && w < 4 {
+			f.year = nearYear(f.year)
 		}
 	}
-	return r, nil
+	return r, err
+}
+
+func errDateConventions() error {
+	return fromCharError("invalid combination of date conventions").
+		WithHint("Do not mix Gregorian and ISO week date conventions in a formatting template.")
+}
+
+// scaled gives a fraction of a second that was written in w of the digits.
+func scaled(x int64, w, digits int) int64 {
+	if w >= digits {
+		return x
+	}
+	for ; w < digits; w++ {
+		x *= 10
+	}
+	return x
+}
+
+// yearWithComma reads a number of thousands, a comma and three digits at most.
+func (f *fromChar) yearWithComma(n *fmtNode, s string) (string, error) {
+	t := strings.TrimLeft(s, spaces)
+	thousands, w := leadingInt(t, len(t))
+	if w > 0 && w < len(t) && t[w] == ',' {
+		t = t[w+1:]
+		t = strings.TrimLeft(t, spaces)
+		if rest, w := leadingInt(t, 3); w > 0 {
+			f.yearDigits = 4
+			return n.ordinal(t[w:]), n.set(&f.year, int64(int32(rest+thousands*1000)))
+		}
+	}
+	return s, fromCharError("invalid input string for \"Y,YYY\"")
+}
+
+// ordinal skips the two letters that a template with TH has after a number.
+func (n *fmtNode) ordinal(s string) string {
+	for range 2 {
+		if n.th != 0 {
+			_, w := utf8.DecodeRuneInString(s)
+			s = s[w:]
+		}
+	}
+	return s
+}
+
+// leadingInt reads a number with a sign from the first most bytes of s, and gives how many it has, 0 without a digit. Beyond 64 bits it is the greatest.
+func leadingInt(s string, most int) (x int64, w int) {
+	s = s[:min(len(s), most)]
+	if s != "" && (s[0] == '-' || s[0] == '+') {
+		w = 1
+	}
+	for w < len(s) && isDigit(s[w]) {
+		w++
+	}
+	if w == 0 || !isDigit(s[w-1]) {
+		return 0, 0
+	}
+	x, _ = strconv.ParseInt(s[:w], 10, 64) // the limit where it overflows
+	return x, w
 }
 
 // nearYear completes a year of fewer digits towards 2020.
@@ -314,116 +367,161 @@ func nearYear(x int64) int64 {
 	return x
 }
 
-// digits reads a number: at most the keyword's width where digits follow.
-func (f *fromChar) digits(n fmtNode, s string, tight bool) (x int64, w int, rest string, err error) {
+// number reads a number: where digits follow it has just the keyword's width, elsewhere as many digits as there are. w is how many bytes it took.
+func (n *fmtNode) number(s string, tight bool) (x int64, w int, rest string, err error) {
 	width := keyWidths[n.key]
-	neg := false
-	t := s
-	if t != "" && (t[0] == '-' || t[0] == '+') && !tight && n.key != "TZM" {
-		neg = t[0] == '-'
-		t = t[1:]
-	}
-	limit := len(t)
-	if tight && !n.fm {
-		limit = min(limit, width)
-	}
-	for w < limit && isDigit(t[w]) {
-		w++
+	t := strings.TrimLeft(s, spaces)
+	blanks := len(s) - len(t)
+	copied := t[:min(len(t), width)]
+	if !tight || n.fm {
+		x, w = leadingInt(t, len(t))
+	} else {
+		if len(t) < width {
+			return 0, 0, s, fromCharError("source string too short for \"%s\" formatting field", n.raw).
+				WithDetail("Field requires %d characters, but only %d remain.", width, len(t)).
+				WithHint("If your source string is not fixed-width, try using the \"FM\" modifier.")
+		}
+		x, w = leadingInt(copied, width)
+		if w > 0 && w < width {
+			return 0, 0, s, fromCharError("invalid value \"%s\" for \"%s\"", copied, n.raw).
+				WithDetail("Field requires %d characters, but only %d could be parsed.", width, w).
+				WithHint("If your source string is not fixed-width, try using the \"FM\" modifier.")
+		}
 	}
 	if w == 0 {
-		bad := s
-		if len(bad) > width {
-			bad = bad[:width]
-		}
-		return 0, 0, s, pgerr.New(pgerr.InvalidDatetimeFormat, "invalid value \"%s\" for \"%s\"", bad, n.raw).WithDetail("Value must be an integer.")
+		return 0, 0, s, fromCharError("invalid value \"%s\" for \"%s\"", copied, n.raw).WithDetail("Value must be an integer.")
 	}
-	frac := strings.HasPrefix(n.key, "FF") || n.key == "US" || n.key == "MS"
-	use := w
-	if frac {
-		use = min(w, width)
-	}
-	x, perr := strconv.ParseInt(t[:use], 10, 32)
-	if perr != nil {
+	if x != int64(int32(x)) {
 		return 0, 0, s, pgerr.New(pgerr.DatetimeFieldOverflow, "value for \"%s\" in source string is out of range", n.raw).
 			WithDetail("Value must be in the range -2147483648 to 2147483647.")
 	}
-	if neg {
-		x = -x
-	}
-	return x, use, t[w:], nil
+	return x, blanks + w, t[w:], nil
 }
+
+// east is the offset of the zone in seconds.
+func (f *fromChar) east() int64 { return f.zone * (f.zoneHours*3600 + f.zoneMinutes*60) }
 
 // resolve turns the fields into a day and a time.
 func (f *fromChar) resolve(s string) (days, us int64, err error) {
 	overflow := func() (int64, int64, error) {
 		return 0, 0, pgerr.New(pgerr.DatetimeFieldOverflow, "date/time field value out of range: \"%s\"", s)
 	}
-	h := f.hour
-	if f.clock12 {
-		if f.pm == 2 && h < 12 {
-			h += 12
-		} else if f.pm == 1 && h == 12 {
-			h = 0
+	hour, minute, sec := f.sssss/3600, f.sssss/60%60, f.sssss%60
+	for _, x := range []struct{ to, from *int64 }{{&hour, &f.hour}, {&minute, &f.min}, {&sec, &f.sec}} {
+		if *x.from != 0 {
+			*x.to = *x.from
 		}
 	}
-	if h < 0 || h > 23 || f.min < 0 || f.min > 59 || f.sec < 0 || f.sec > 59 || f.us < 0 || f.us >= UsPerSecond {
+	if f.clock12 {
+		if hour < 1 || hour > 12 {
+			return 0, 0, fromCharError("hour \"%d\" is invalid for the 12-hour clock", hour).
+				WithHint("Use the 24-hour clock, or give an hour between 1 and 12.")
+		}
+		if f.pm != 0 && hour < 12 {
+			hour += 12
+		} else if f.pm == 0 && hour == 12 {
+			hour = 0
+		}
+	}
+	y, dated := f.yearOf()
+	m, d, doy := int64(1), int64(1), f.doy
+	haveMonth, haveDay := false, false
+	whole := func(days int64) {
+		var mm, dd int
+		y, mm, dd = CivilFromDays(days)
+		m, d, dated, haveMonth, haveDay = int64(mm), int64(dd), true, true, true
+	}
+	if f.julian != 0 {
+		whole(f.julian - 2440588)
+	}
+	monday := func(week int64) int64 { // of an ISO week
+		jan4 := DaysFromCivil(y, 1, 4)
+		return jan4 - int64(isoWeekday(jan4)-1) + (week-1)*7
+	}
+	if f.week != 0 {
+		switch {
+		case f.mode != 'i':
+			doy = (f.week-1)*7 + 1
+		case f.dow > 1:
+			whole(monday(f.week) + f.dow - 2)
+		case f.dow == 1:
+			whole(monday(f.week) + 6)
+		default:
+			whole(monday(f.week))
+		}
+	}
+	day := f.day
+	if f.weekOfMonth != 0 {
+		day = (f.weekOfMonth-1)*7 + 1
+	}
+	if day != 0 {
+		d, haveDay = day, true
+	}
+	if f.month != 0 {
+		m, haveMonth = f.month, true
+	}
+	if doy != 0 && (m <= 1 || d <= 1) {
+		if y == 0 && f.bc == 0 {
+			return 0, 0, fromCharError("cannot calculate day of year without year information")
+		}
+		if f.mode == 'i' {
+			whole(monday(1) + doy - 1)
+		} else {
+			i, before := int64(1), int64(0)
+			for ; i <= 12 && doy > before+int64(daysInMonth(y, int(i))); i++ {
+				before += int64(daysInMonth(y, int(i)))
+			}
+			if m <= 1 {
+				m = i
+			}
+			if d <= 1 {
+				d = doy - before
+			}
+			haveMonth, haveDay = true, true
+		}
+	}
+	us = f.ms*1000 + f.us
+	if haveMonth && (m < 1 || m > 12) || haveDay && (d < 1 || d > 31) || dated && haveMonth && haveDay && d > int64(daysInMonth(y, int(m))) ||
+		hour < 0 || hour > 23 || minute < 0 || minute > 59 || sec < 0 || sec > 59 || us < 0 || us >= UsPerSecond {
 		return overflow()
 	}
-	us = h*UsPerHour + f.min*UsPerMinute + f.sec*UsPerSecond + f.us
-	if f.julian != 0 {
-		return f.julian - 2440588, us, nil
+	if f.zone != 0 && (f.zoneHours < 0 || f.zoneHours > 15 || f.zoneMinutes < 0 || f.zoneMinutes > 59) {
+		return 0, 0, pgerr.New("22009", "time zone displacement out of range: \"%s\"", s)
 	}
-	y := f.year
-	if f.cc != 0 && f.yearDigits <= 2 {
-		if f.haveYear {
-			y = y%100 + (f.cc-1)*100
-			if y%100 == 0 {
-				y += 100
-			}
-		} else {
-			y = (f.cc-1)*100 + 1
-		}
+	return DaysFromCivil(y, int(m), 1) + d - 1, hour*UsPerHour + minute*UsPerMinute + sec*UsPerSecond + us, nil
+}
+
+// yearOf gives the year, 0 being 1 BC, and whether one was given.
+func (f *fromChar) yearOf() (y int64, given bool) {
+	cc := f.cc
+	if f.bc != 0 {
+		cc = -cc
 	}
 	switch {
-	case f.bc && y > 0:
-		y = 1 - y
-	case y < 0:
-		y++
-	}
-	if f.haveISO && f.isoYear != 0 {
-		jan4 := DaysFromCivil(f.isoYear, 1, 4)
-		monday := jan4 - int64(isoWeekday(jan4)-1)
-		switch {
-		case f.doy > 0:
-			return monday + f.doy - 1, us, nil
-		case f.isoWeek > 0:
-			return monday + (f.isoWeek-1)*7 + max(f.isoDay, 1) - 1, us, nil
+	case f.year != 0 && f.cc != 0 && f.yearDigits <= 2:
+		switch y = f.year % 100; {
+		case y != 0 && cc >= 0:
+			return y + (cc-1)*100, true
+		case y != 0:
+			return (cc+1)*100 - y + 1, true
+		case cc >= 0:
+			return cc * 100, true
 		}
-		return monday, us, nil
-	}
-	if f.week > 0 {
-		return DaysFromCivil(y, 1, 1) + (f.week-1)*7, us, nil
-	}
-	if f.doy > 0 && f.month == 0 && f.day == 0 {
-		if f.doy > 366 || f.doy == 366 && !isLeap(y) {
-			return overflow()
+		return cc*100 + 1, true
+	case f.year != 0:
+		if y = f.year; f.bc != 0 {
+			y = -y
 		}
-		return DaysFromCivil(y, 1, 1) + f.doy - 1, us, nil
+		if y < 0 {
+			y++
+		}
+		return y, true
+	case cc > 0:
+		return (cc-1)*100 + 1, true
+	case cc < 0:
+		return cc*100 + 1, true
 	}
-	m, d := f.month, f.day
-	if m == 0 {
-		m = 1
-	}
-	if f.weekOfMonth > 0 && d == 0 {
-		d = (f.weekOfMonth-1)*7 + 1
-	}
-	if d == 0 {
-		d = 1
-	}
-	if m < 1 || m > 12 || d < 1 || d > int64(daysInMonth(y, int(m))) {
-		return overflow()
-	}
-	return DaysFromCivil(y, int(m), int(d)), us, nil
+	return 0, false
 }
 
 // ToNumber is to_number(text, text).

@@ -64,7 +64,7 @@ func ParseClock(s, format string) (c Clock, err error) {
 		if rest == "" {
 			return bad("input string is too short for datetime format")
 		}
-		if rest, err = f.read(n, rest, nextIsDigit(nodes, i)); err != nil {
+		if rest, err = f.read(n, rest, nextIsDigit(nodes, i), false); err != nil {
 			return c, err
 		}
 	}
@@ -77,7 +77,7 @@ func ParseClock(s, format string) (c Clock, err error) {
 			return c, err
 		}
 	}
-	c.East = int32(f.off)
+	c.East = int32(f.east())
 	switch {
 	case dated && timed && zoned:
 		c.T, c.Us = Timestamptz, c.Days*UsPerDay+c.Us-int64(c.East)*UsPerSecond

@@ -198,6 +198,23 @@ func parseChar(s string) (string, error) {
 	return s[:1], nil
 }
 
+// CharText is the text of a "char": empty for the zero byte, a backslash and three octal digits for a byte beyond ASCII.
+func CharText(s string) string {
+	switch {
+	case len(s) != 1 || s[0] > 0 && s[0] < 0x80:
+		return s
+	case s[0] == 0:
+		return ""
+	}
+	return string([]byte{'\\', '0' + s[0]>>6, '0' + s[0]>>3&7, '0' + s[0]&7})
+}
+
+// CharOf is the "char" that a text stands for: its first byte, or the byte that a backslash and three octal digits are.
+func CharOf(s string) string {
+	c, _ := parseChar(s)
+	return c
+}
+
 // AppendText is the output function of t; d is not nil. env may be nil.
 func AppendText(dst []byte, env *Env, t T, d Datum) []byte {
 	switch x := d.(type) {
@@ -266,13 +283,7 @@ func AppendTextBytes(dst []byte, env *Env, t T, b []byte) []byte {
 	case OIDRecord:
 		return appendRecordText(dst, env, b)
 	case OIDChar:
-		if len(b) == 1 && b[0] == 0 {
-			return dst
-		}
-		if len(b) == 1 && b[0] >= 0x80 {
-			return append(dst, '\\', '0'+b[0]>>6, '0'+b[0]>>3&7, '0'+b[0]&7)
-		}
-		return append(dst, b...)
+		return append(dst, CharText(string(b))...)
 	case OIDInt2Vector, OIDOidVector:
 		return appendVectorText(dst, env, t, b)
 	}

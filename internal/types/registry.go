@@ -173,6 +173,14 @@ func (t T) Name() string {
 	return "oid" + strconv.FormatUint(uint64(t.OID), 10)
 }
 
+// Collatable reports whether values of t are texts, or arrays of texts, which COLLATE may follow.
+func (t T) Collatable() bool {
+	if e, ok := t.Elem(); ok {
+		t = e
+	}
+	return t.Category() == 'S'
+}
+
 // Category gives pg_type.typcategory: N numeric, S string, D date/time, T timespan, B boolean, A array, U user, P pseudo, X unknown.
 func (t T) Category() byte {
 	if in := infoOf(t.OID); in != nil {

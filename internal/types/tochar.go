@@ -74,15 +74,17 @@ func parseDateFormat(f string) (nodes []fmtNode, fx bool) {
 				continue
 			}
 			w := f[i : i+len(k)]
-			n.key, n.raw = k, w
 			switch {
+			case w == strings.ToUpper(w):
+				n.form = 'U'
 			case w == strings.ToLower(w):
 				n.form = 'l'
-			case len(w) > 1 && w[1] >= 'a' && w[1] <= 'z':
+			case (k == "MONTH" || k == "MON" || k == "DAY" || k == "DY") && w[1:] == strings.ToLower(w[1:]):
 				n.form = 'C'
 			default:
-				n.form = 'U'
+				continue // letters
 			}
+			n.key, n.raw = k, w
 			i += len(k)
 			if i+2 <= len(f) {
 				switch f[i : i+2] {

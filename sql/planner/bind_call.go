@@ -22,6 +22,7 @@ type selectState struct {
 	kind     ast.WindowKind
 	windows  map[string]*ast.NamedWindow
 	grouping []groupingRef
+	later    []func() error // binds the windows of overs
 }
 
 type groupingRef struct {
@@ -42,6 +43,7 @@ type boundAgg struct {
 type sortExpr struct {
 	e                Expr
 	desc, nullsFirst bool
+	literal          bool // an untyped literal that became text
 }
 
 type boundOver struct {
@@ -149,6 +151,11 @@ func (b *binder) call(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 	args, argPos, err := b.callArgs(c, e, name)
 	if err != nil {
 		return nil, err
+	}
+	if name == "pg_typeof" && len(args) == 1 && unknown(args[0]) {
+		if _, ok := args[0].(*Const); ok {
+			return &Const{int64(types.OIDUnknown), types.Regtype}, nil
+		}
 	}
 	var r *fn.Resolved
 	if e.Variadic {
@@ -396,6 +403,7 @@ var aggForbidden = map[string]string{
 
 func (b *binder) aggregate(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 	name := e.Name.Base()
+	before, inner := len(b.mentioned), c.s
 	a, err := b.aggCall(c, e, name)
 	if err != nil {
 		return nil, err
@@ -404,7 +412,9 @@ func (b *binder) aggregate(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 	for _, o := range a.order {
 		all = append(all, o.e)
 	}
-	c = b.levelOf(c, all...)
+	if c = b.levelOf(c, all...); c.s != inner { // the subquery does not read what its outer query gathers
+		b.mentioned = b.mentioned[:before]
+	}
 	switch {
 	case c.clause == "FILTER" || !c.inAgg && (!c.aggs || c.sel == nil):
 		msg := aggForbidden[c.clause]
@@ -497,6 +507,13 @@ func (b *binder) aggCall(c *exprCtx, e *ast.FuncCall, name string) (*boundAgg, e
 	if a.args, err = b.exprs(&in, argAsts); err != nil {
 		return nil, err
 	}
+	if e.Filter != nil {
+		f := in
+		f.clause = "FILTER"
+		if a.filter, err = b.boolExpr(&f, e.Filter); err != nil {
+			return nil, err
+		}
+	}
 	if !e.Star && len(e.Args) == 0 && len(e.WithinGroup) == 0 && name == "count" {
 		return nil, pgerr.New(pgerr.WrongObjectType, "count(*) must be used to call a parameterless aggregate function").At(e.Pos)
 	}
@@ -519,13 +536,6 @@ func (b *binder) aggCall(c *exprCtx, e *ast.FuncCall, name string) (*boundAgg, e
 		}
 	}
 	a.call.agg, a.call.argTypes, a.call.ret = r.Agg, r.Args, r.Ret
-	if e.Filter != nil {
-		f := in
-		f.clause = "FILTER"
-		if a.filter, err = b.boolExpr(&f, e.Filter); err != nil {
-			return nil, err
-		}
-	}
 	items := e.OrderBy
 	if len(e.WithinGroup) > 0 {
 		items = e.WithinGroup
@@ -537,8 +547,8 @@ func (b *binder) aggCall(c *exprCtx, e *ast.FuncCall, name string) (*boundAgg, e
 	if e.Distinct {
 		for _, o := range a.order {
 			found := false
-			for _, x := range a.args {
-				found = found || sameExpr(o.e, x)
+			for i, x := range a.args { // PostgreSQL compares them as they are written, when the arguments have been converted
+				found = found || sameExpr(o.e, x) && (!o.literal || r.Agg.Args[min(i, len(r.Agg.Args)-1)].Is(types.Any))
 			}
 			if !found {
 				return nil, pgerr.New(pgerr.InvalidColumnReference, "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list").At(items[0].Pos)
@@ -569,13 +579,14 @@ func (b *binder) sortExprs(c *exprCtx, items []ast.OrderItem) ([]sortExpr, error
 
 // sortKey gives the order by x that an ORDER BY item asks for.
 func (b *binder) sortKey(o ast.OrderItem, x Expr) (sortExpr, error) {
-	if unknown(x) {
+	literal := unknown(x)
+	if literal {
 		var err error
 		if x, err = b.mustCoerce(x, types.Text, fn.Implicit, o.Expr.Position()); err != nil {
 			return sortExpr{}, err
 		}
 	}
-	s := sortExpr{e: x, desc: o.Desc}
+	s := sortExpr{e: x, desc: o.Desc, literal: literal}
 	switch o.Using {
 	case "", "<":
 	case ">":

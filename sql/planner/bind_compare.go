@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"strings"
 
 	"streamsql/internal/fn"
@@ -41,6 +42,13 @@ func (b *binder) compareRows(op string, l, r []Expr, pos int) (Expr, error) {
 	case "<", "<=", ">", ">=":
 		strict := op[:1]
 		last := len(l) - 1
+		evaluates := slices.ContainsFunc(slices.Concat(l[1:], r[1:]), func(e Expr) bool {
+			switch e.(type) {
+			case *Column, *Const, *Param:
+				return false
+			}
+			return true
+		})
 		e, err := each(op, last)
 		for i := last - 1; i >= 0 && err == nil; i-- {
 			var lt, eq Expr
@@ -49,6 +57,10 @@ func (b *binder) compareRows(op string, l, r []Expr, pos int) (Expr, error) {
 			}
 			if eq, err = each("=", i); err != nil {
 				break
+			}
+			if evaluates { // what follows a field that decides is not evaluated
+				e = &Case{[]When{{eq, e}}, lt, types.Bool}
+				continue
 			}
 			e = &Or{[]Expr{lt, &And{[]Expr{eq, e}}}}
 		}
@@ -338,7 +350,7 @@ func (b *binder) quantified(c *exprCtx, e *ast.Quantified) (Expr, error) {
 	if e.All {
 		kind = subAll
 	}
-	return &subquery{kind: kind, rel: q.rel, outs: outs, test: []Expr{cond}, typ: types.Bool, pos: e.Pos}, nil
+	return &subquery{kind: kind, rel: q.rel, outs: outs, test: []Expr{cond}, typ: types.Bool, pos: e.Pos, mentioned: q.mentioned}, nil
 }
 
 func (b *binder) anyArray(c *exprCtx, e *ast.Quantified, op string, x Expr) (Expr, error) {
@@ -391,7 +403,12 @@ func (b *binder) within(c *exprCtx, q *ast.Query) (*qres, error) {
 	around := c.s.at
 	c.s.at = c
 	defer func() { c.s.at = around }()
-	return b.query(q, c.s)
+	before := len(b.mentioned)
+	r, err := b.query(q, c.s)
+	if err == nil {
+		r.mentioned = slices.Clip(b.mentioned[before:])
+	}
+	return r, err
 }
 
 func (b *binder) subqueryExpr(c *exprCtx, e ast.Expr) (Expr, error) {
@@ -417,7 +434,7 @@ func (b *binder) subqueryExpr(c *exprCtx, e ast.Expr) (Expr, error) {
 	if err := b.resolveUnknown(q); err != nil {
 		return nil, err
 	}
-	s := &subquery{rel: q.rel, pos: pos, typ: types.Bool}
+	s := &subquery{rel: q.rel, pos: pos, typ: types.Bool, mentioned: q.mentioned}
 	for _, oc := range q.cols {
 		s.outs = append(s.outs, oc.id)
 	}

@@ -31,6 +31,7 @@ func (b *binder) colAt(id, pos int) *Column {
 	c := &b.cols[id]
 	if pos > 0 {
 		b.used[id] = true
+		b.mentioned = append(b.mentioned, id)
 	}
 	return &Column{Index: id, Typ: c.typ, Name: c.name, Pos: pos}
 }
@@ -130,7 +131,14 @@ func (b *binder) expr(c *exprCtx, e ast.Expr) (Expr, error) {
 		default:
 			return nil, pgerr.New(pgerr.UndefinedObject, "collation \"%s\" for encoding \"UTF8\" does not exist", e.Collation.Base()).At(e.Pos)
 		}
-		return b.expr(c, e.X)
+		x, err := b.expr(c, e.X)
+		if err != nil {
+			return nil, err
+		}
+		if t := x.Type(); !t.Is(types.Unknown) && !t.Collatable() {
+			return nil, pgerr.New(pgerr.DatatypeMismatch, "collations are not supported by type %s", t.Bare().Format()).At(e.Pos)
+		}
+		return x, nil
 	case *ast.Grouping:
 		return b.grouping(c, e)
 	}

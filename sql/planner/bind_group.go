@@ -496,6 +496,11 @@ func (g *grouper) replace(e Expr, pos int) (Expr, error) {
 			return x
 		case *subquery:
 			m := map[int]Expr{}
+			for _, id := range x.mentioned {
+				if g.block[id] && !g.keys[id] && failed == nil {
+					failed = g.ungrouped(g.b.col(id), true, x.pos)
+				}
+			}
 			for id := range refs(x) {
 				if g.block[id] && !g.keys[id] {
 					if failed == nil {

@@ -39,17 +39,6 @@ func (b *binder) overCall(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.partition, err = b.exprs(&in, spec.PartitionBy); err != nil {
-		return nil, err
-	}
-	if w.order, err = b.sortExprs(&in, spec.OrderBy); err != nil {
-		return nil, err
-	}
-	if w.frame = spec.Frame; w.frame != nil {
-		if w.lo, w.hi, err = b.frameOffsets(&in, w.frame, w.order); err != nil {
-			return nil, err
-		}
-	}
 	if e.Distinct {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "DISTINCT is not implemented for window functions").At(e.Pos)
 	}
@@ -126,7 +115,24 @@ func (b *binder) overCall(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 		w.agg, w.ret = a, a.call.ret
 	}
 	w.id = b.newCol(name, w.ret)
-	c.sel.overs = append(c.sel.overs, w)
+	sel, at := c.sel, len(c.sel.overs)
+	sel.overs = append(sel.overs, w)
+	sel.later = append(sel.later, func() error { // after the clauses of the query, as PostgreSQL does
+		partition, err := b.exprs(&in, spec.PartitionBy)
+		if err != nil {
+			return err
+		}
+		order, err := b.sortExprs(&in, spec.OrderBy)
+		if err != nil {
+			return err
+		}
+		w := &sel.overs[at]
+		w.partition, w.order, w.frame = partition, order, spec.Frame
+		if w.frame != nil {
+			w.lo, w.hi, err = b.frameOffsets(&in, w.frame, order)
+		}
+		return err
+	})
 	return b.colAt(w.id, e.Pos), nil
 }
 
@@ -136,22 +142,22 @@ func (b *binder) windowAgg(c *exprCtx, e *ast.FuncCall, name string) (*boundAgg,
 	if err != nil {
 		return nil, err
 	}
+	a := &boundAgg{pos: e.Pos, args: args}
+	if e.Filter != nil {
+		if a.filter, err = b.boolExpr(c, e.Filter); err != nil {
+			return nil, err
+		}
+	}
 	r, err := fn.ResolveAgg(name, exprTypes(args))
 	if err != nil {
 		return nil, pgerr.AtPos(err, e.Pos)
 	}
-	a := &boundAgg{pos: e.Pos, args: args}
 	for i := range args {
 		if a.args[i], err = b.mustCoerce(args[i], r.Args[i], fn.Implicit, e.Args[i].Position()); err != nil {
 			return nil, err
 		}
 	}
 	a.call = lAggCall{agg: r.Agg, argTypes: r.Args, ret: r.Ret, name: name, filter: -1}
-	if e.Filter != nil {
-		if a.filter, err = b.boolExpr(c, e.Filter); err != nil {
-			return nil, err
-		}
-	}
 	return a, nil
 }
 

@@ -25,6 +25,7 @@ type binder struct {
 	paramsUsed map[int]bool
 	recursion  []*recursion      // WITH RECURSIVE queries being bound, the innermost last
 	used       idset             // columns that the statement's text refers to
+	mentioned  []int             // the same in their order, with repetitions
 	fnArgs     *funcArgs         // of the function whose body is being bound, nil outside
 	inlining   []uint32          // the functions whose bodies are being bound, the innermost last
 	calls      []uint32          // functions that have been called
@@ -45,6 +46,8 @@ type qres struct {
 	rel   lrel
 	cols  []outCol
 	order []lSortKey // the order of the result, where there is one
+
+	mentioned []int // columns that the text of a subquery refers to, also where the plan does without them
 }
 
 type outCol struct {

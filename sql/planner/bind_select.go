@@ -32,25 +32,34 @@ func (b *binder) selectBlock(s *ast.Select, order []ast.OrderItem, parent *scope
 		}
 		sel.windows[w.Name] = w
 	}
-	if s.Where != nil {
+	// In PostgreSQL's order, which decides the error of a query that has several.
+	filter := func() error {
+		if s.Where == nil {
+			return nil
+		}
 		cond, err := b.boolExpr(&exprCtx{s: sc, clause: "WHERE"}, s.Where)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			rel, err = b.where(rel, cond)
 		}
-		if rel, err = b.where(rel, cond); err != nil {
-			return nil, err
-		}
+		return err
 	}
-	if rel, err = b.groupWindow(rel, sc, s); err != nil {
-		return nil, err
+	grouping := slices.ContainsFunc(s.GroupBy, func(g ast.GroupItem) bool { return g.Window != nil })
+	if grouping { // the select list refers to the window, which is over the rows that are left
+		if err := filter(); err != nil {
+			return nil, err
+		}
+		if rel, err = b.groupWindow(rel, sc, s); err != nil {
+			return nil, err
+		}
 	}
 	targets, err := b.targets(s, sc, sel)
 	if err != nil {
 		return nil, err
 	}
-	sets, groupExprs, err := b.groupBy(s, sc, targets)
-	if err != nil {
-		return nil, err
+	if !grouping {
+		if err := filter(); err != nil {
+			return nil, err
+		}
 	}
 	var having Expr
 	if s.Having != nil {
@@ -62,6 +71,10 @@ func (b *binder) selectBlock(s *ast.Select, order []ast.OrderItem, parent *scope
 	if err != nil {
 		return nil, err
 	}
+	sets, groupExprs, err := b.groupBy(s, sc, targets)
+	if err != nil {
+		return nil, err
+	}
 	var distinctOn []Expr
 	for _, e := range s.DistinctOn {
 		x, err := b.targetOrExpr(e, sc, sel, targets, "SELECT DISTINCT ON")
@@ -69,6 +82,11 @@ func (b *binder) selectBlock(s *ast.Select, order []ast.OrderItem, parent *scope
 			return nil, err
 		}
 		distinctOn = append(distinctOn, x)
+	}
+	for i := 0; i < len(sel.later); i++ {
+		if err := sel.later[i](); err != nil {
+			return nil, err
+		}
 	}
 
 	if len(sel.aggs) > 0 {

@@ -207,6 +207,8 @@ type subquery struct {
 	typ   types.T
 	order []lSortKey // of subArray
 	pos   int
+
+	mentioned []int // columns that its text refers to
 }
 
 func (s *subquery) Type() types.T { return s.typ }
