@@ -169,3 +169,21 @@ type Connector interface {
 	// Open starts reading at an offset (nil: from the beginning).
 	Open(ctx context.Context, cfg *Config, at Offset) (Source, error)
 }
+
+// Reach is what of the world outside of the engine a connector touches. It decides who may use it.
+type Reach uint8
+
+// What connectors touch.
+const (
+	ReachAnything Reach = iota
+	ReachFiles          // of the server
+	ReachNothing        // what it gives is made up
+)
+
+// ReachOf gives what a connector touches: what its method Reach says, anything without one.
+func ReachOf(c Connector) Reach {
+	if r, ok := c.(interface{ Reach() Reach }); ok {
+		return r.Reach()
+	}
+	return ReachAnything
+}

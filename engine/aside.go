@@ -34,6 +34,7 @@ func (t *asideTable) add(put func(i int, dst *vec.Vec)) {
 // aside gathers the rows that one query puts into tables beside its result, until they are committed.
 type aside struct {
 	e      *Engine
+	owner  string // of tables that are made
 	tables map[uint32]*asideTable
 	// muted drops what is gathered: of a query that is run again, whose rows have been put aside before.
 	muted bool
@@ -45,11 +46,11 @@ type asideRows struct {
 	rows *vec.Batch // owned
 }
 
-func newAside(e *Engine) *aside { return &aside{e: e, tables: map[uint32]*asideTable{}} }
+func newAside(e *Engine, owner string) *aside { return &aside{e: e, owner: owner, tables: map[uint32]*asideTable{}} }
 
 // open makes ready to put rows of columns fields into a table, making it if there is none; what says in messages which rows they are.
 func (a *aside) open(schema, name string, fields []vec.Field, what string) (*asideTable, error) {
-	rel, cols, err := a.e.asideRelation(schema, name, fields, what)
+	rel, cols, err := a.e.asideRelation(a.owner, schema, name, fields, what)
 	if err != nil {
 		return nil, err
 	}
@@ -162,12 +163,12 @@ func (e *Engine) insertRows(t *tx, rows []asideRows, alone bool) error {
 
 // asideRelation finds the relation that rows of columns fields are put into, or makes a table of those columns. cols says
 // where each of them stands. The caller holds no lock of the engine.
-func (e *Engine) asideRelation(schema, name string, fields []vec.Field, what string) (*catalog.Relation, []int, error) {
+func (e *Engine) asideRelation(owner, schema, name string, fields []vec.Field, what string) (*catalog.Relation, []int, error) {
 	if rel := e.Catalog().Get(schema, name); rel != nil {
 		cols, err := fits(rel, fields, what)
 		return rel, cols, err
 	}
-	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.Table, Owner: "streamsql", Comment: what}
+	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.Table, Owner: owner, Comment: what}
 	for _, f := range fields {
 		if rel.ColumnIndex(f.Name) >= 0 {
 			return nil, nil, pgerr.New(pgerr.DuplicateColumn, "column \"%s\" of table \"%s\" for %s would be there twice", f.Name, name, what).

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"streamsql/catalog"
 	"streamsql/internal/pgerr"
 	"streamsql/sql/parser/ast"
 	"streamsql/state"
@@ -118,6 +119,9 @@ func Restore(ctx context.Context, backup, data string) error {
 func (s *Session) backup(ctx context.Context, x *ast.Backup) error {
 	if s.tx != nil {
 		return pgerr.New(pgerr.ActiveSQLTransaction, "BACKUP cannot run inside a transaction block")
+	}
+	if me := s.role(); !me.Super && !s.catalog().HasPrivilegesOf(me.OID, catalog.RoleWriteServerFiles) {
+		return pgerr.New(pgerr.InsufficientPrivilege, "must be superuser or have privileges of the pg_write_server_files role to back up the database")
 	}
 	return posErr(s.e.Backup(ctx, x.Dir), x.Pos)
 }

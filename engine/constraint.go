@@ -354,6 +354,11 @@ func (t *tableParts) foreignKey(k *catalog.Constraint, c *ast.Constraint, column
 	} else if k.RefColumns, refCols, err = columns(c.RefColumns, ref); err != nil {
 		return err
 	}
+	if ref != rel {
+		if err := t.s.mayReference(ref, k.RefColumns); err != nil {
+			return err
+		}
+	}
 	if len(cols) != len(refCols) {
 		return pgerr.New("42830", "number of referencing and referenced columns for foreign key disagree").At(c.Pos)
 	}

@@ -45,11 +45,16 @@ func (s *Session) planCopyOut(x *ast.Copy, o *planner.Options) (*planner.Query, 
 	for _, c := range cols {
 		sel.Items = append(sel.Items, ast.SelectItem{Expr: &ast.ColumnRef{Parts: []string{c}}})
 	}
-	return planner.PlanQuery(&ast.Query{Body: sel}, o)
+	q, err := planner.PlanQuery(&ast.Query{Body: sel}, o)
+	o.Uses.Relations = []planner.RelationUse{{Rel: rel, Needs: catalog.PrivSelect, Columns: attnums(rel, cols)}}
+	return q, err
 }
 
 // copyPortal makes the portal of COPY.
 func (s *Session) copyPortal(ctx context.Context, x *ast.Copy, st *Statement, args []types.Datum) (Portal, error) {
+	if err := s.mayCopyFile(x); err != nil {
+		return nil, err
+	}
 	if x.Program || x.File != "" {
 		return nil, pgerr.New(pgerr.FeatureNotSupported, "COPY to or from a server file is not supported").
 			WithHint("Use COPY .. FROM STDIN or TO STDOUT, psql's \\copy, or a source with connector = 'file'.").At(x.Pos)
@@ -224,6 +229,13 @@ func (s *Session) newCopyIn(ctx context.Context, x *ast.Copy) (*CopyIn, error) {
 				WithDetail("Generated columns cannot be used in COPY.").At(x.Pos)
 		}
 		cols = append(cols, i)
+	}
+	use := planner.RelationUse{Rel: rel, Needs: catalog.PrivInsert}
+	for _, i := range cols {
+		use.Columns = append(use.Columns, rel.Attnum(i))
+	}
+	if err := permittedUse(s.catalog(), s.who.current, &use); err != nil {
+		return nil, err
 	}
 	all := rel.Fields().Fields
 	for _, i := range cols {

@@ -162,6 +162,9 @@ func (s *Session) lookup(n ast.Name, kinds ...catalog.RelKind) (*catalog.Relatio
 	if schema == "pg_temp" {
 		schema = s.tempName()
 	}
+	if err := s.usage(schema); err != nil {
+		return nil, posErr(err, n.Pos)
+	}
 	r := cat.Find(schema, n.Base(), s.searchPath(cat))
 	if r == nil {
 		return nil, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", n.String()).At(n.Pos)
@@ -174,7 +177,7 @@ func (s *Session) lookup(n ast.Name, kinds ...catalog.RelKind) (*catalog.Relatio
 
 // makeAside makes the tables that the options late and bad_data of a relation name, or checks that they fit.
 func (s *Session) makeAside(rel *catalog.Relation, x *ast.CreateTable) error {
-	put := newAside(s.e)
+	put := newAside(s.e, s.ownerName())
 	defer put.close()
 	for _, o := range x.Options {
 		name := planner.AsideTable(rel, o.Name)

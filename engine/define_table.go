@@ -119,6 +119,9 @@ func (s *Session) createTable(ctx context.Context, x *ast.CreateTable) (string, 
 		return "", err
 	}
 	if name, ok := rel.Option("connector"); ok {
+		if err := s.mayReach(name, readsServer); err != nil {
+			return "", err
+		}
 		c := s.e.connectors[name]
 		if err := c.Check(s.e.connectorConfig(rel, s.vars.env, s.e.alloc, nil)); err != nil {
 			return "", optionError(err, x)
@@ -352,8 +355,13 @@ func (s *Session) copyLike(t *tableParts, likes []*likeTable) error {
 
 // createTableAs executes CREATE TABLE .. AS and SELECT INTO.
 func (s *Session) createTableAs(ctx context.Context, x *ast.CreateTable, rel *catalog.Relation) (string, error) {
-	q, err := planner.PlanQuery(x.As, s.planOptions(nil, ""))
+	o := s.planOptions(nil, "")
+	q, err := planner.PlanQuery(x.As, o)
 	if err != nil {
+		return "", err
+	}
+	o.Uses.Resolve()
+	if err := s.permitted(o.Uses); err != nil {
 		return "", err
 	}
 	if q.Continuous {

@@ -79,6 +79,17 @@ func (s *Session) createView(ctx context.Context, x *ast.CreateView) (string, er
 	if len(q.Params) > 0 {
 		return "", pgerr.New(pgerr.UndefinedParameter, "there is no parameter $1").At(x.Name.Pos)
 	}
+	if x.Materialized { // it is filled now, and its owner's rights are what counts from then on
+		o.Uses.Resolve()
+		if err := s.permitted(o.Uses); err != nil {
+			return "", err
+		}
+	}
+	if replace {
+		if err := s.mustOwn(old.Object(s.catalog())); err != nil {
+			return "", err
+		}
+	}
 	rel := &catalog.Relation{Schema: schema, Name: name, Kind: catalog.View, Owner: s.ownerName(), Definition: x.Text, Depends: q.Depends, Calls: q.Calls, Bound: q.Bound}
 	s.keepSettings(rel)
 	if x.Materialized {

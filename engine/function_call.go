@@ -23,6 +23,7 @@ type calls struct {
 	ctx   context.Context // of the statement
 	// plans are kept for the catalog and the search path that they were made with.
 	plans map[string]*planner.FuncBody
+	uses  map[string]*planner.Uses
 	cat   *catalog.Snapshot
 	path  string
 }
@@ -86,7 +87,7 @@ func (s *Session) functionBody(f *catalog.Function, u *fn.UserCall) (*planner.Fu
 	c := &s.calls
 	path, _ := s.vars.get("search_path")
 	if c.cat != s.catalog() || c.path != path || c.plans == nil {
-		c.plans, c.cat, c.path = map[string]*planner.FuncBody{}, s.catalog(), path
+		c.plans, c.uses, c.cat, c.path = map[string]*planner.FuncBody{}, map[string]*planner.Uses{}, s.catalog(), path
 	}
 	key := fmt.Sprintf("%d %d", f.OID, u.Ret.OID)
 	for _, t := range u.Args {
@@ -98,7 +99,7 @@ func (s *Session) functionBody(f *catalog.Function, u *fn.UserCall) (*planner.Fu
 		}
 	}
 	if b := c.plans[key]; b != nil {
-		return b, nil
+		return b, s.permitted(c.uses[key])
 	}
 	o := s.planOptions(nil, "")
 	ret := u.Ret
@@ -106,10 +107,12 @@ func (s *Session) functionBody(f *catalog.Function, u *fn.UserCall) (*planner.Fu
 		ret.Rec = u.Rec
 	}
 	b, err := planner.PlanBody(f, u.Args, ret, u.Rec, o)
-	if err == nil {
-		c.plans[key] = b
+	if err != nil {
+		return nil, err
 	}
-	return b, err
+	o.Uses.Resolve()
+	c.plans[key], c.uses[key] = b, o.Uses
+	return b, s.permitted(o.Uses)
 }
 
 // resultRow gives what takes the rows of a statement and hands those of the function on; nil where the statement's rows go nowhere.

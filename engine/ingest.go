@@ -48,7 +48,7 @@ func (in *ingest) run(ctx context.Context, e *Engine) (err error) {
 	}
 	defer s.Close()
 	name, _ := in.rel.Option("connector")
-	put := newAside(e)
+	put := newAside(e, in.rel.Owner)
 	defer put.close()
 	bad, err := e.newBadRows(in.rel, put)
 	if err != nil {

@@ -74,7 +74,7 @@ func takeAll(c *exec.Collector) []*vec.Batch {
 // newJob builds the graph of a view and opens its inputs. rel.table receives the result.
 // at, where not nil, says where the inputs stood when the state was written that the job will go on with.
 func (e *Engine) newJob(ctx context.Context, rel *relation, root planner.Node, fc *fn.Ctx, viewer *catalog.Viewer, path []string, at []feedPosition) (j *job, err error) {
-	j = &job{e: e, rel: rel, since: e.clock(), out: exec.NewCollector(), put: newAside(e), plan: planDigest(root)}
+	j = &job{e: e, rel: rel, since: e.clock(), out: exec.NewCollector(), put: newAside(e, rel.rel.Owner), plan: planDigest(root)}
 	if j.late, err = e.newLateRows(root, rel.rel, path, j.put); err != nil {
 		j.close()
 		return nil, err

@@ -137,6 +137,9 @@ func (s *Session) liveRows(relation string, b *vec.Builder) error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for oid, es := range l.rows {
+			if !s.seesRows(oid) {
+				continue
+			}
 			for _, r := range es {
 				appendByName(b, map[string]types.Datum{"relation": name(oid), "at": r.at, "sqlstate": r.code, "message": r.text, "row_data": r.data})
 			}
@@ -147,7 +150,7 @@ func (s *Session) liveRows(relation string, b *vec.Builder) error {
 		}
 	case "late":
 		for _, p := range s.e.progress() {
-			p.lateRows(name, func(row map[string]types.Datum) { appendByName(b, row) })
+			p.lateRows(name, s.seesRows, func(row map[string]types.Datum) { appendByName(b, row) })
 		}
 	case "bad_data":
 		s.e.bad.rows(name, func(row map[string]types.Datum) { appendByName(b, row) })

@@ -125,11 +125,14 @@ func (p *queryProgress) watermarks(name func(oid uint32) string, add func(map[st
 }
 
 // lateRows adds the rows of sys.late.
-func (p *queryProgress) lateRows(name func(oid uint32) string, add func(map[string]types.Datum)) {
+func (p *queryProgress) lateRows(name func(oid uint32) string, sees func(oid uint32) bool, add func(map[string]types.Datum)) {
 	for _, l := range p.late {
 		row := p.who(l.rel, name)
 		row["policy"], row["late_rows"] = l.policy, l.rows
-		row["last_watermark"], row["last_window_end"], row["last_row"] = l.w, l.end, l.last
+		row["last_watermark"], row["last_window_end"] = l.w, l.end
+		if sees(l.rel) {
+			row["last_row"] = l.last
+		}
 		if l.into != 0 {
 			row["target"] = name(l.into)
 		}

@@ -142,7 +142,7 @@ func (p *queryPortal) start(ctx context.Context) error {
 	p.memory.bind(xc, p.out)
 	xc.Stepped = true
 	var err error
-	p.put = newAside(p.e)
+	p.put = newAside(p.e, p.s.ownerName())
 	if p.q.Continuous {
 		if p.late, err = p.e.newLateRows(p.q.Root, nil, p.s.searchPath(p.e.Catalog()), p.put); err != nil {
 			return err

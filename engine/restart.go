@@ -304,7 +304,7 @@ func (s *Session) planStored(rel *catalog.Relation) (*planner.Query, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.planSink(rel, query, takes, 0, rel.Definition)
+	return s.planSink(rel, query, takes, 0, rel.Definition, nil)
 }
 
 // boundOptions are for the definition of a relation that is planned again: its names mean what they did.

@@ -217,6 +217,8 @@ func (s *Session) alterRole(x *ast.AlterRole) error {
 func (s *Session) renameRole(r *catalog.Role, to ast.RoleSpec) error {
 	me := s.role()
 	switch {
+	case r.OID == catalog.OwnerOID:
+		return pgerr.New(pgerr.FeatureNotSupported, "the bootstrap user cannot be renamed")
 	case r.OID == s.who.session:
 		return pgerr.New(pgerr.FeatureNotSupported, "session user cannot be renamed")
 	case r.OID == me.OID:

@@ -197,11 +197,26 @@ func (i *sessionInfo) NextVal(oid uint32) (int64, error) {
 	if err := i.sequence(oid, "nextval"); err != nil {
 		return 0, err
 	}
+	if err := i.mayUse(oid, catalog.PrivUsage|catalog.PrivUpdate); err != nil {
+		return 0, err
+	}
 	v, err := i.s.e.nextSequence(oid)
 	if err == nil {
 		i.s.gotValue(oid, v)
 	}
 	return v, err
+}
+
+// mayUse refuses a sequence of which the session has none of the privileges. The values of an identity column are part of inserting.
+func (i *sessionInfo) mayUse(oid uint32, any catalog.Privileges) error {
+	rel := i.cat.ByOID(oid)
+	if rel == nil || rel.Sequence == nil || any&catalog.PrivUsage != 0 && rel.Sequence.Identity {
+		return nil
+	}
+	if o := rel.Object(i.cat); i.cat.Granted(i.s.who.current, &o, any, false) == 0 {
+		return errDenied(&o)
+	}
+	return nil
 }
 
 // gotValue remembers what a sequence has given the session, for currval and lastval.
@@ -215,6 +230,9 @@ func (s *Session) gotValue(oid uint32, v int64) {
 // CurrVal answers currval.
 func (i *sessionInfo) CurrVal(oid uint32) (int64, error) {
 	if err := i.sequence(oid, ""); err != nil {
+		return 0, err
+	}
+	if err := i.mayUse(oid, catalog.PrivUsage|catalog.PrivSelect); err != nil {
 		return 0, err
 	}
 	v, ok := i.s.currvals[oid]
@@ -236,6 +254,9 @@ func (i *sessionInfo) LastVal() (int64, error) {
 // SetVal answers setval.
 func (i *sessionInfo) SetVal(oid uint32, v int64, called bool) error {
 	if err := i.sequence(oid, "setval"); err != nil {
+		return err
+	}
+	if err := i.mayUse(oid, catalog.PrivUpdate); err != nil {
 		return err
 	}
 	if err := i.s.e.setSequence(oid, v, called); err != nil {

@@ -202,6 +202,7 @@ func (s *Session) Env() *types.Env { return &s.vars.env }
 func (s *Session) searchPath(cat *catalog.Snapshot) []string {
 	v, _ := s.vars.get("search_path")
 	var out []string
+	super := s.role().Super
 	if _, ok := cat.SchemaOID(s.tempName()); ok && s.hasTemp {
 		out = append(out, s.tempName())
 	}
@@ -221,8 +222,10 @@ func (s *Session) searchPath(cat *catalog.Snapshot) []string {
 		if slices.Contains(out, p) {
 			continue
 		}
-		if _, ok := cat.SchemaOID(p); ok {
-			out = append(out, p)
+		if oid, ok := cat.SchemaOID(p); ok {
+			if o := cat.SchemaObject(p, oid); super || s.seesSchema(&o) {
+				out = append(out, p)
+			}
 		}
 	}
 	return out
@@ -290,7 +293,7 @@ func (s *Session) planOptions(params []types.T, text string) *planner.Options {
 	return &planner.Options{
 		Catalog: cat, SearchPath: s.searchPath(cat), Env: &fc.Env, ParamTypes: params, Text: text,
 		Fold:   func(x planner.Expr) (types.Datum, error) { return exec.EvalConst(fc, x) },
-		Notice: s.notice,
+		Notice: s.notice, Uses: &planner.Uses{}, Usage: s.usage,
 	}
 }
 

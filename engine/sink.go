@@ -44,8 +44,18 @@ func (s *Session) createSink(ctx context.Context, x *ast.CreateSink) (string, er
 	if x.From != nil {
 		pos = x.From.Pos
 	}
-	q, err := s.planSink(rel, body, takes, pos, rel.Definition)
+	if c, _ := rel.Option("connector"); c != tableSink {
+		if err := s.mayReach(c, writesServer); err != nil {
+			return "", err
+		}
+	}
+	uses := &planner.Uses{}
+	q, err := s.planSink(rel, body, takes, pos, rel.Definition, uses)
 	if err != nil {
+		return "", err
+	}
+	uses.Resolve()
+	if err := s.permitted(uses); err != nil {
 		return "", err
 	}
 	if err := setResultColumns(rel, q, nil); err != nil {
@@ -53,6 +63,13 @@ func (s *Session) createSink(ctx context.Context, x *ast.CreateSink) (string, er
 	}
 	rel.Depends, rel.Calls, rel.Bound = q.Depends, q.Calls, q.Bound
 	if target := s.sinkTarget(rel); target != nil {
+		needs := catalog.PrivInsert | catalog.PrivUpdate | catalog.PrivDelete
+		if takes == connector.TakesAppends {
+			needs = catalog.PrivInsert
+		}
+		if o := target.Object(s.catalog()); s.catalog().Granted(s.who.current, &o, needs, false) != needs {
+			return "", errDenied(&o)
+		}
 		if err := s.checkTarget(rel, q, target, x); err != nil {
 			return "", err
 		}
@@ -138,8 +155,9 @@ func (s *Session) sinkTakes(rel *catalog.Relation) (connector.Takes, error) {
 }
 
 // planSink plans the query of a sink, and checks that the sink takes what it gives.
-func (s *Session) planSink(rel *catalog.Relation, body *ast.Query, takes connector.Takes, pos int, text string) (*planner.Query, error) {
+func (s *Session) planSink(rel *catalog.Relation, body *ast.Query, takes connector.Takes, pos int, text string, uses *planner.Uses) (*planner.Query, error) {
 	o := s.planOptions(nil, text)
+	o.Uses = uses
 	o.Bound = rel.Bound
 	if c, _ := rel.Option("connector"); c == tableSink {
 		return planner.PlanView(body, o)

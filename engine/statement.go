@@ -22,8 +22,10 @@ type Statement struct {
 	columns  []Column
 	query    *planner.Query
 	dml      *planner.DML
+	uses     *planner.Uses     // what it does with relations and functions
 	cat      *catalog.Snapshot // that it was planned against
 	path     string            // the search_path that it was planned with
+	role     uint32            // that it was planned for: names mean what its schemas have
 	made     vec.Time
 	fromSQL  bool // by PREPARE
 }
@@ -54,7 +56,8 @@ func (s *Session) Prepare(ctx context.Context, p Parsed, paramTypes []types.T) (
 func (st *Statement) plan() error {
 	s := st.s
 	o := s.planOptions(append([]types.T(nil), st.declared...), st.parsed.Text)
-	st.cat = o.Catalog
+	st.cat, st.role, st.uses = o.Catalog, s.who.current, o.Uses
+	defer st.uses.Resolve()
 	st.path, _ = s.vars.get("search_path")
 	st.params = st.declared
 	st.columns = nil
@@ -99,6 +102,7 @@ func (st *Statement) plan() error {
 				return err
 			}
 			st.params = inner.params
+			st.uses.Relations, st.uses.Functions = inner.uses.Relations, inner.uses.Functions
 		}
 	case *ast.Show:
 		st.columns = showColumns(x)
@@ -148,7 +152,7 @@ func queryColumns(q *planner.Query) []Column {
 // replan plans again where the catalog or the search path has changed since; a result of another shape is an error, as in PostgreSQL.
 func (st *Statement) replan() error {
 	path, _ := st.s.vars.get("search_path")
-	if st.query == nil && st.dml == nil || st.cat == st.s.catalog() && path == st.path {
+	if st.query == nil && st.dml == nil || st.cat == st.s.catalog() && path == st.path && st.role == st.s.who.current {
 		return nil
 	}
 	before := st.columns
@@ -175,6 +179,9 @@ func (s *Session) Bind(ctx context.Context, st *Statement, args []types.Datum) (
 		}
 	}
 	if err := st.replan(); err != nil {
+		return nil, err
+	}
+	if err := s.permitted(st.uses); err != nil {
 		return nil, err
 	}
 	s.query = st.parsed.Text

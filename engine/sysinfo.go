@@ -54,6 +54,11 @@ func (i *sessionInfo) RegLookup(kind types.T, name string) (uint32, error) {
 	if len(parts) > 1 {
 		schema = parts[len(parts)-2]
 	}
+	if kind.OID != types.OIDRegrole && kind.OID != types.OIDRegnamespace {
+		if err := i.s.usage(schema); err != nil {
+			return 0, err
+		}
+	}
 	switch kind.OID {
 	case types.OIDRegclass:
 		if r := i.cat.Find(schema, base, i.s.searchPath(i.cat)); r != nil {

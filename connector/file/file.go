@@ -26,6 +26,9 @@ type Connector struct{}
 // Name implements connector.Connector.
 func (Connector) Name() string { return "file" }
 
+// Reach says that the connector touches files of the server.
+func (Connector) Reach() connector.Reach { return connector.ReachFiles }
+
 // Options implements connector.Connector.
 func (Connector) Options() []connector.OptionSpec {
 	return []connector.OptionSpec{

@@ -23,6 +23,9 @@ type Connector struct{}
 // Name implements connector.Connector.
 func (Connector) Name() string { return "nexmark" }
 
+// Reach says that the connector touches nothing: the events are made up.
+func (Connector) Reach() connector.Reach { return connector.ReachNothing }
+
 // Options implements connector.Connector.
 func (Connector) Options() []connector.OptionSpec {
 	return []connector.OptionSpec{

@@ -36,6 +36,22 @@ func describe(name string) Kernel {
 	}, true)
 }
 
+// Privileges is what a SessionInfo may be as well: it answers the functions has_.._privilege and pg_has_role. what is the word between, args are the
+// function's arguments.
+type Privileges interface {
+	HasPrivilege(what string, args []types.Datum) (types.Datum, error)
+}
+
+// privilege makes the kernel of has_.._privilege; outside of a session everything is allowed.
+func privilege(what string) Kernel {
+	return rowD(func(c *Ctx, a []types.Datum) (types.Datum, error) {
+		if p, ok := c.Session.(Privileges); ok {
+			return p.HasPrivilege(what, a)
+		}
+		return true, nil
+	}, true)
+}
+
 // fixedAnswer is for questions whose answer does not depend on anything here.
 func fixedAnswer(d types.Datum) Kernel {
 	return rowD(func(*Ctx, []types.Datum) (types.Datum, error) { return d, nil }, true)
@@ -255,31 +271,31 @@ func init() {
 	}
 	for _, n := range []string{"table", "schema", "database", "function", "type", "language", "sequence", "tablespace", "foreign_data_wrapper", "server"} {
 		for _, obj := range []string{"text", "oid"} {
-			def("has_"+n+"_privilege("+obj+",text) bool", fixedAnswer(true), stable)
+			def("has_"+n+"_privilege("+obj+",text) bool", privilege(n), stable)
 			for _, u := range []string{"name", "oid"} {
-				def("has_"+n+"_privilege("+u+","+obj+",text) bool", fixedAnswer(true), stable)
+				def("has_"+n+"_privilege("+u+","+obj+",text) bool", privilege(n), stable)
 			}
 		}
 	}
 	for _, col := range []string{"text", "int2"} {
 		for _, obj := range []string{"text", "oid"} {
-			def("has_column_privilege("+obj+","+col+",text) bool", fixedAnswer(true), stable)
+			def("has_column_privilege("+obj+","+col+",text) bool", privilege("column"), stable)
 			for _, u := range []string{"name", "oid"} {
-				def("has_column_privilege("+u+","+obj+","+col+",text) bool", fixedAnswer(true), stable)
+				def("has_column_privilege("+u+","+obj+","+col+",text) bool", privilege("column"), stable)
 			}
 		}
 	}
 	for _, obj := range []string{"text", "oid"} {
-		def("has_any_column_privilege("+obj+",text) bool", fixedAnswer(true), stable)
+		def("has_any_column_privilege("+obj+",text) bool", privilege("any_column"), stable)
 		for _, u := range []string{"name", "oid"} {
-			def("has_any_column_privilege("+u+","+obj+",text) bool", fixedAnswer(true), stable)
+			def("has_any_column_privilege("+u+","+obj+",text) bool", privilege("any_column"), stable)
 		}
 	}
 	for _, u := range []string{"", "name,", "oid,"} {
 		def("has_parameter_privilege("+u+"text,text) bool", fixedAnswer(true), stable)
 	}
 	for _, sig := range []string{"pg_has_role(name,text)", "pg_has_role(oid,text)", "pg_has_role(name,name,text)", "pg_has_role(name,oid,text)", "pg_has_role(oid,oid,text)"} {
-		def(sig+" bool", fixedAnswer(true), stable)
+		def(sig+" bool", privilege("role"), stable)
 	}
 	for _, sig := range []string{
 		"pg_get_userbyid(oid) name", "pg_get_expr(pg_node_tree,oid) text", "pg_get_expr(pg_node_tree,oid,bool) text",

@@ -103,6 +103,9 @@ func (b *binder) call(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 	schema := e.Name.Schema()
 	var users []*catalog.Function
 	if !e.Special {
+		if err := b.mayName(e.Name); err != nil {
+			return nil, err
+		}
 		users = b.userFunctions(e.Name)
 	}
 	if schema == "" || schema == "pg_catalog" {

@@ -169,6 +169,11 @@ func (b *binder) tableRef(f *ast.TableRef, lat *scope) (lrel, *scope, error) {
 			return nil, nil, err
 		}
 		t.schema, t.rel = rel.Schema, rel
+		ids := make([]int, len(t.cols))
+		for i := range t.cols {
+			ids[i] = t.cols[i].id
+		}
+		b.noteScan(rel, ids, false)
 		b.boundColumns(t)
 		if err := aliasColumns(t, alias); err != nil {
 			return nil, nil, err
@@ -186,6 +191,7 @@ func (b *binder) tableRef(f *ast.TableRef, lat *scope) (lrel, *scope, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	b.noteScan(rel, scan.ids, false)
 	return scan, oneTable(lat, t), nil
 }
 
@@ -194,6 +200,9 @@ func (b *binder) relation(n ast.Name) (*catalog.Relation, error) {
 	schema := n.Schema()
 	if rel := b.boundRelation(n); rel != nil {
 		return rel, nil
+	}
+	if err := b.mayName(n); err != nil {
+		return nil, err
 	}
 	if b.o.Catalog != nil {
 		if rel := b.o.Catalog.Find(schema, n.Base(), b.o.SearchPath); rel != nil {
@@ -278,15 +287,15 @@ func (b *binder) view(rel *catalog.Relation, pos int) (*qres, error) {
 		return nil, unplaced(err)
 	}
 	b.viewDepth++
-	noParams, fnArgs, reader, bound := b.noParams, b.fnArgs, b.o, b.bound
-	b.noParams, b.fnArgs, b.bound = true, nil, rel.Bound
+	noParams, fnArgs, reader, bound, owner := b.noParams, b.fnArgs, b.o, b.bound, b.owner
+	b.noParams, b.fnArgs, b.bound, b.owner = true, nil, rel.Bound, rel.Owner
 	if rel.Path != nil { // its names mean what they meant to whoever made it
 		own := *b.o
 		own.SearchPath = rel.Path
 		b.o = &own
 	}
 	q, err := b.queryIn(ast, nil, nil)
-	b.noParams, b.fnArgs, b.o, b.bound = noParams, fnArgs, reader, bound
+	b.noParams, b.fnArgs, b.o, b.bound, b.owner = noParams, fnArgs, reader, bound, owner
 	b.viewDepth--
 	if err != nil {
 		return nil, unplaced(err)
@@ -413,6 +422,7 @@ func (b *binder) joinRef(f *ast.JoinRef, lat *scope) (lrel, *scope, error) {
 		if f.AsOf && name == using[len(using)-1] { // the last column of USING is the time
 			op = ">="
 		}
+		b.used[lc.id], b.used[rc.id] = true, true
 		eq, err := b.operator(op, []Expr{b.col(lc.id), b.col(rc.id)}, f.Pos)
 		if err != nil {
 			return nil, nil, err

@@ -410,11 +410,12 @@ func propagatesNull(x, arg Expr) bool {
 
 // body1 binds the body: as an expression where it is SELECT e, else as a subquery that gives its first row.
 func (b *binder) body1(c *exprCtx, a *funcArgs, q *ast.Query, ret types.T) (Expr, error) {
-	outer := b.fnArgs
-	b.fnArgs = a
+	outer, owner := b.fnArgs, b.owner
+	b.fnArgs, b.owner = a, "" // a function has the rights of whoever calls it, also in a view
+	b.noteCall(a.f.OID)
 	b.inlining = append(b.inlining, a.f.OID)
 	defer func() {
-		b.fnArgs = outer
+		b.fnArgs, b.owner = outer, owner
 		b.inlining = b.inlining[:len(b.inlining)-1]
 	}()
 	in := &exprCtx{s: &scope{}, clause: "SELECT", noSubqueries: c.noSubqueries}

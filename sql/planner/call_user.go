@@ -66,6 +66,7 @@ func (b *binder) runCall(c *exprCtx, u *userCallOf, why error) (Expr, error) {
 		}
 		return nil, e
 	}
+	b.noteCall(f.OID)
 	if b.viewDepth == 0 && !slices.Contains(b.calls, f.OID) {
 		b.calls = append(b.calls, f.OID)
 	}
@@ -154,6 +155,7 @@ func (b *binder) inlineRows(u *userCallOf) (lrel, []int, error) {
 	case u.rec == nil && u.ret.OID == types.OIDRecord || u.ret.Is(types.Void):
 		return nil, nil, cannot("Function %s returns %s", f.Name, u.ret.Format())
 	}
+	b.noteCall(f.OID)
 	if b.viewDepth == 0 && !slices.Contains(b.calls, f.OID) {
 		b.calls = append(b.calls, f.OID)
 	}

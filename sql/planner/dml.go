@@ -191,6 +191,10 @@ func (b *binder) insert(s *ast.Insert, outer *cteScope) (*DML, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.noteChange(rel, catalog.PrivInsert, s.Columns, false)
+	if s.OnConflict != nil && !s.OnConflict.DoNothing {
+		b.noteAssigned(rel, s.OnConflict.Set)
+	}
 	ctes, err := b.withScope(s.With, nil, outer)
 	if err != nil {
 		return nil, err
@@ -518,6 +522,7 @@ func (b *binder) onConflict(c *ast.OnConflict, rel *catalog.Relation, alias stri
 		return out, nil
 	}
 	sc, old := b.rowScope(rel, alias)
+	b.noteScan(rel, old, true)
 	ex, proposed := b.rowScope(rel, "excluded")
 	both := &scope{tables: append(slices.Clone(sc.tables), ex.tables...), cols: sc.cols, ctes: ctes}
 	pairs := b.given(concat(old, proposed))
@@ -573,6 +578,7 @@ func (b *binder) changed(rel *catalog.Relation, alias string, ctes *cteScope, fr
 	if err != nil {
 		return nil, nil, nil, nil, err
 	}
+	b.noteScan(rel, scan.ids, true)
 	sc = &scope{ctes: ctes}
 	sc.addTable(t)
 	in = scan
@@ -604,6 +610,7 @@ func (b *binder) update(s *ast.Update, outer *cteScope) (*DML, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.noteAssigned(rel, s.Set)
 	ctes, err := b.withScope(s.With, nil, outer)
 	if err != nil {
 		return nil, err
@@ -634,6 +641,7 @@ func (b *binder) delete(s *ast.Delete, outer *cteScope) (*DML, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.noteChange(rel, catalog.PrivDelete, nil, true)
 	ctes, err := b.withScope(s.With, nil, outer)
 	if err != nil {
 		return nil, err

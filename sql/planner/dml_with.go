@@ -144,6 +144,7 @@ func (b *binder) returning(d *DML, items []ast.SelectItem, alias string, others 
 		alias = d.Rel.Name
 	}
 	sc, ids := b.rowScope(d.Rel, alias)
+	b.noteScan(d.Rel, ids, true)
 	if others != nil {
 		sc = joinScopes(sc, others)
 	}

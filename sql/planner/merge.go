@@ -40,6 +40,17 @@ func (b *binder) merge(s *ast.Merge, outer *cteScope) (*DML, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.noteScan(rel, scan.ids, true)
+	for _, w := range s.When {
+		switch {
+		case w.Update:
+			b.noteAssigned(rel, w.Set)
+		case w.Delete:
+			b.noteChange(rel, catalog.PrivDelete, nil, true)
+		case w.Insert:
+			b.noteChange(rel, catalog.PrivInsert, w.Columns, false)
+		}
+	}
 	target := &scope{ctes: ctes}
 	target.addTable(t)
 	src, source, err := b.from([]ast.FromItem{s.Source}, nil, ctes)

@@ -37,6 +37,9 @@ type Options struct {
 	Clause, Table string
 	// Bound says what names mean in the definition of a view that is planned again; nil: what the catalog says.
 	Bound []catalog.Binding
+	// Uses, where it is not nil, is told what the statement does with relations and functions. Usage checks that a schema may be named; nil: all may.
+	Uses  *Uses
+	Usage func(schema string) error
 	body  *funcBody // of a statement of a function
 }
 
@@ -115,6 +118,7 @@ func (b *binder) finish(r *qres, emit *ast.Emit) (*Query, error) {
 		p.hold, p.late = spec.Hold, spec.Lateness
 		if emit.Late != "" {
 			p.lateRows = &LatePolicy{Error: emit.Late == "error", Into: emit.LateInto.Parts}
+			b.noteLate(emit.LateInto)
 		}
 	}
 	closeID := -1
