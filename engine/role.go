@@ -14,14 +14,8 @@ import (
 
 // reservedRole refuses the names that no user may give a role.
 func reservedRole(x ast.RoleSpec) error {
-	if x.Special {
-		if x.Name == "public" {
-			return pgerr.New(pgerr.ReservedName, "role name \"%s\" is reserved", x.Name).At(x.Pos)
-		}
-		return pgerr.New(pgerr.ReservedName, "%s cannot be used as a role name here", strings.ToUpper(x.Name)).At(x.Pos)
-	}
-	if x.Name == "public" || x.Name == "none" {
-		return pgerr.New(pgerr.ReservedName, "role name \"%s\" is reserved", x.Name).At(x.Pos)
+	if x.Name == "public" { // quoted
+		return pgerr.New(pgerr.ReservedName, "role name \"%s\" is reserved", x.Name)
 	}
 	if strings.HasPrefix(x.Name, "pg_") {
 		return pgerr.New(pgerr.ReservedName, "role name \"%s\" is reserved", x.Name).WithDetail("Role names starting with \"pg_\" are reserved.").At(x.Pos)
@@ -85,7 +79,10 @@ func (s *Session) createRole(x *ast.CreateRole) error {
 
 // roleOptions sets the options of a role, but for memberships.
 func (s *Session) roleOptions(r *catalog.Role, options []ast.RoleOption) error {
-	for _, o := range options {
+	for i, o := range options {
+		if slices.ContainsFunc(options[:i], func(x ast.RoleOption) bool { return x.Name == o.Name }) {
+			return pgerr.New(pgerr.SyntaxError, "conflicting or redundant options").At(o.Pos)
+		}
 		switch o.Name {
 		case "superuser":
 			r.Super = o.On

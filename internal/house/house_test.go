@@ -16,7 +16,7 @@ import (
 // before it, and nothing after it or beside it on the same line.
 var order = [][]string{
 	{"internal/pgerr", "sql/parser/ast", "internal/pgtest", "internal/crash", "internal/vary"},
-	{"internal/types", "connector/format", "internal/mem", "internal/spill"},
+	{"internal/types", "connector/format", "internal/mem", "internal/spill", "internal/scram"},
 	{"internal/vec", "sql/parser"},
 	{"state", "window", "connector"},
 	{"internal/fn"},

@@ -2,6 +2,7 @@ package parser
 
 import (
 	"slices"
+	"strings"
 
 	"streamsql/internal/pgerr"
 	"streamsql/sql/parser/ast"
@@ -27,6 +28,19 @@ func (p *parser) roleSpec() ast.RoleSpec {
 	return r
 }
 
+// roleID reads the name of a role that is to be.
+func (p *parser) roleID() ast.RoleSpec {
+	r := p.roleSpec()
+	if r.Special {
+		e := pgerr.New(pgerr.ReservedName, "%s cannot be used as a role name here", strings.ToUpper(r.Name))
+		if r.Name == "public" {
+			e = pgerr.New(pgerr.ReservedName, "role name \"public\" is reserved")
+		}
+		p.fail(e.At(r.Pos))
+	}
+	return r
+}
+
 func (p *parser) roleList() []ast.RoleSpec {
 	out := []ast.RoleSpec{p.roleSpec()}
 	for p.acceptOp(",") {
@@ -37,7 +51,7 @@ func (p *parser) roleList() []ast.RoleSpec {
 
 // createRole reads what follows CREATE ROLE, USER or GROUP.
 func (p *parser) createRole(kind string) ast.Stmt {
-	c := &ast.CreateRole{Kind: kind, User: kind == "user", Name: p.roleSpec()}
+	c := &ast.CreateRole{Kind: kind, User: kind == "user", Name: p.roleID()}
 	p.accept("with")
 	c.Options = p.roleOptions(true)
 	return c
@@ -98,9 +112,6 @@ func (p *parser) roleOptions(create bool) (out []ast.RoleOption) {
 			}
 			return out
 		}
-		if o.Name != "" && slices.ContainsFunc(out, func(x ast.RoleOption) bool { return x.Name == o.Name }) {
-			p.fail(pgerr.New(pgerr.SyntaxError, "conflicting or redundant options").At(o.Pos))
-		}
 		out = append(out, o)
 	}
 	return out
@@ -120,7 +131,7 @@ func (p *parser) alterRole(kind string) ast.Stmt {
 	}
 	switch {
 	case !a.All && p.accept("rename", "to"):
-		r := p.roleSpec()
+		r := p.roleID()
 		a.NewName = &r
 		return a
 	case kind == "group" && (p.is("add") || p.is("drop")):
