@@ -46,7 +46,9 @@ type asideRows struct {
 	rows *vec.Batch // owned
 }
 
-func newAside(e *Engine, owner string) *aside { return &aside{e: e, owner: owner, tables: map[uint32]*asideTable{}} }
+func newAside(e *Engine, owner string) *aside {
+	return &aside{e: e, owner: owner, tables: map[uint32]*asideTable{}}
+}
 
 // open makes ready to put rows of columns fields into a table, making it if there is none; what says in messages which rows they are.
 func (a *aside) open(schema, name string, fields []vec.Field, what string) (*asideTable, error) {

@@ -20,7 +20,7 @@ type binder struct {
 	depth      int
 	viewDepth  int
 	owner      string // of the view whose definition is being bound, "" outside: see RelationUse
-	items      int // of FROM, those of views and WITH queries each time they are used
+	items      int    // of FROM, those of views and WITH queries each time they are used
 	reads      []uint32
 	groupWins  idset // window_start ids of windows in GROUP BY
 	paramsUsed map[int]bool
