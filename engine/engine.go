@@ -120,9 +120,10 @@ type Engine struct {
 	rowErrors   rowErrorLog
 	bad         badLog
 	queries     runningQueries
-	filling     sync.Map           // of *job: those whose views are being filled
-	ingests     map[uint32]*ingest // under write
-	fault       func(*job)         // of tests: called at the beginning of each step of a job
+	rules       atomic.Pointer[func() []map[string]any] // see SetRules
+	filling     sync.Map                                // of *job: those whose views are being filled
+	ingests     map[uint32]*ingest                      // under write
+	fault       func(*job)                              // of tests: called at the beginning of each step of a job
 	closed      atomic.Bool
 	stop        context.CancelFunc
 	stopping    <-chan struct{} // closed by stop

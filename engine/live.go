@@ -91,14 +91,19 @@ func (s *Session) liveRows(relation string, b *vec.Builder) error {
 				"short_desc": st.desc, "context": settingContext(st), "vartype": settingType(st), "source": "default", "boot_val": st.value, "reset_val": st.value, "pending_restart": false})
 		}
 	case "pg_stat_activity":
-		for _, o := range s.e.liveSessions() {
-			app, _ := o.vars.get("application_name")
-			state := "idle"
-			if o == s {
-				state = "active"
+		s.activityRows(b)
+	case "pg_hba_file_rules":
+		if f := s.e.rules.Load(); f != nil {
+			for _, row := range (*f)() {
+				values := map[string]types.Datum{}
+				for name, v := range row {
+					if list, ok := v.([]string); ok {
+						v = textArray(list)
+					}
+					values[name] = v
+				}
+				appendByName(b, values)
 			}
-			appendByName(b, map[string]types.Datum{"pid": o.pid, "usename": o.roleName(o.who.session), "datname": o.database, "application_name": app,
-				"client_addr": nil, "backend_start": o.started, "state": state, "query": o.query, "backend_type": "client backend"})
 		}
 	case "pg_sequences":
 		for _, r := range info.cat.Relations() {
@@ -156,6 +161,18 @@ func (s *Session) liveRows(relation string, b *vec.Builder) error {
 		s.e.bad.rows(name, func(row map[string]types.Datum) { appendByName(b, row) })
 	}
 	return nil
+}
+
+// SetRules says where pg_hba_file_rules gets its rows: by the names of its columns numbers, texts and lists of texts.
+func (e *Engine) SetRules(rows func() []map[string]any) { e.rules.Store(&rows) }
+
+// textArray gives a list as a value of type text[].
+func textArray(list []string) types.Datum {
+	elems := make([]types.Datum, len(list))
+	for i, x := range list {
+		elems[i] = x
+	}
+	return types.NewArray(types.Text, elems).Encode()
 }
 
 func nilIfEmpty(s string) types.Datum {

@@ -45,8 +45,9 @@ type Session struct {
 	hasTemp      bool // it has, or had, temporary relations
 	calls        calls
 	// pinned are the tables that the transaction has changed as a statement with others in its WITH found them, nil outside of such a statement.
-	pinned map[uint32]*state.TableSnapshot
-	query  string // what runs or ran last, for pg_stat_activity
+	pinned   map[uint32]*state.TableSnapshot
+	query    string // what runs or ran last
+	activity activity
 }
 
 // namedPortal is an entry of the namespace that SQL cursors and protocol portals share.
@@ -119,6 +120,8 @@ func (e *Engine) NewSession(o SessionOptions) (*Session, error) {
 	if err := s.checkLimit(); err != nil {
 		return nil, err
 	}
+	app, _ := s.vars.get("application_name")
+	s.activity = activity{application: app, state: "idle", changeAt: s.started, user: s.roleName(s.who.session)}
 	e.sessions.Lock()
 	e.sessions.nextPID++
 	s.pid = e.sessions.nextPID

@@ -185,6 +185,7 @@ func (s *Session) Bind(ctx context.Context, st *Statement, args []types.Datum) (
 		return nil, err
 	}
 	s.query = st.parsed.Text
+	s.began(st.parsed)
 	if s.tx != nil && seesTables(st.parsed.Stmt) {
 		s.tx.queried = true
 	}

@@ -30,14 +30,22 @@ type conn struct {
 	sess session
 	pid  uint32
 	key  uint32
+	// raw is the socket, which nc encrypts where secure is true; binding is the certificate's data of channel binding.
+	raw      net.Conn
+	secure   bool
+	binding  []byte
+	reserved bool // a place has been taken among the sessions
+	idle     bool // the client has been told that it may send a command
 
 	inbox  *inbox
 	source frameSource
 	decode *pgproto3.Backend
 	enc    encoder
 
-	mu      sync.Mutex
-	running context.CancelCauseFunc // of the statement at work, nil between statements
+	mu         sync.Mutex
+	running    context.CancelCauseFunc // of the statement at work, nil between statements
+	stop       context.CancelCauseFunc // of the connection, nil before it is served
+	terminated bool
 
 	// portals holds what the protocol adds to a portal of the session: its result formats.
 	portals map[string]*boundPortal
@@ -62,6 +70,12 @@ type boundPortal struct {
 func (c *conn) serve() {
 	ctx, cancel := context.WithCancelCause(c.ctx)
 	c.ctx = ctx
+	c.mu.Lock()
+	c.stop = cancel
+	if c.terminated {
+		cancel(errShutdown)
+	}
+	c.mu.Unlock()
 	c.inbox = newInbox(readAhead)
 	c.decode = pgproto3.NewBackend(&c.source, nil)
 	c.portals, c.empty = map[string]*boundPortal{}, map[string]bool{}
@@ -82,8 +96,9 @@ func (c *conn) serve() {
 		return
 	}
 	for {
-		f, err := c.inbox.get(ctx)
+		f, err := c.await(ctx)
 		if err == nil {
+			c.idle = false
 			err = c.handle(f)
 		}
 		if err != nil {
@@ -91,6 +106,28 @@ func (c *conn) serve() {
 			return
 		}
 	}
+}
+
+// await gives the client's next message. Between commands the session may be idle only for so long as its settings say.
+func (c *conn) await(ctx context.Context) (frame, error) {
+	if c.idle {
+		name, cause := "idle_session_timeout", errIdle
+		if c.sess.TxStatus() != 'I' {
+			name, cause = "idle_in_transaction_session_timeout", errIdleInTransaction
+		}
+		if v, _ := c.sess.Setting(name); v != "" && v != "0" {
+			if d := parseTimeout(v); d > 0 {
+				limited, cancel := context.WithTimeoutCause(ctx, d, cause)
+				defer cancel()
+				f, err := c.inbox.get(limited)
+				if err != nil && limited.Err() != nil {
+					err = context.Cause(limited)
+				}
+				return f, err
+			}
+		}
+	}
+	return c.inbox.get(ctx)
 }
 
 // errTerminate is the client's wish to end.
@@ -141,7 +178,7 @@ func (c *conn) awaitRoom() bool {
 		select {
 		case <-c.inbox.room:
 		case <-tick.C:
-			if hungUp(c.nc) {
+			if hungUp(c.raw) {
 				return false
 			}
 		case <-c.ctx.Done():
@@ -214,6 +251,15 @@ func (c *conn) interrupt(cause error) {
 	c.mu.Unlock()
 	if cancel != nil {
 		cancel(cause)
+	}
+}
+
+// terminate ends the connection, as an administrator may. Any goroutine may call it.
+func (c *conn) terminate() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.terminated = true; c.stop != nil {
+		c.stop(errShutdown)
 	}
 }
 
@@ -350,6 +396,10 @@ func (c *conn) ready() error {
 	c.notices()
 	c.parameters(c.sess.ParameterChanges())
 	c.w.send(&pgproto3.ReadyForQuery{TxStatus: c.sess.TxStatus()})
+	c.idle = true
+	if s, ok := c.sess.(controlled); ok {
+		s.Idle()
+	}
 	return c.w.flush()
 }
 

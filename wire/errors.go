@@ -15,7 +15,10 @@ import (
 var (
 	errUserCancel = pgerr.New(pgerr.QueryCanceled, "canceling statement due to user request")
 	errTimeout    = pgerr.New(pgerr.QueryCanceled, "canceling statement due to statement timeout")
-	errShutdown   = pgerr.New(pgerr.AdminShutdown, "terminating connection due to administrator command")
+	errIdle       = pgerr.New("57P05", "terminating connection due to idle-session timeout")
+	// errIdleInTransaction ends a session that holds up others.
+	errIdleInTransaction = pgerr.New("25P03", "terminating connection due to idle-in-transaction timeout")
+	errShutdown          = pgerr.New(pgerr.AdminShutdown, "terminating connection due to administrator command")
 )
 
 // cancelled gives err its cause: whoever noticed that ctx is done knows only that it is.

@@ -137,6 +137,22 @@ func (g *guard) startup() ([]byte, error) {
 	return b, unexpectedEOF(err)
 }
 
+// response reads the client's answer to a request of the authentication: a message of type p with at most limit bytes. what is what was asked for.
+func (g *guard) response(limit int, what string) ([]byte, error) {
+	if _, err := io.ReadFull(g.r, g.head[:]); err != nil {
+		return nil, err
+	}
+	if g.head[0] != 'p' {
+		return nil, fatalError(pgerr.ProtocolViolation, "expected %s response, got message type %d", what, g.head[0])
+	}
+	n := binary.BigEndian.Uint32(g.head[1:])
+	if n < 4 || uint64(n)-4 > uint64(limit) {
+		return nil, fatalError(pgerr.ProtocolViolation, "invalid message length")
+	}
+	b, err := g.body(int(n)-4, growStep)
+	return b, unexpectedEOF(err)
+}
+
 func unexpectedEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -30,6 +30,20 @@ type Options struct {
 	StartupTimeout time.Duration
 	// StallTimeout is how long a client may leave its results unread before it is disconnected with 53400, default 60 s.
 	StallTimeout time.Duration
+	// ReservedConnections are those among MaxConnections that only superusers get, default 3 or as many as leave one for others.
+	ReservedConnections int
+	// Certificate is for TLS; nil: connections are not encrypted.
+	Certificate *Certificate
+	// Rules say who may connect and how they prove who they are. nil: whoever is on the machine is trusted, others need TLS and a password.
+	Rules *Rules
+	// RulesFile is where Reload reads the rules again; "" nowhere.
+	RulesFile string
+	// Databases are the names that the one database goes by; nil: streamsql and postgres, and without Rules whatever a client asks for.
+	Databases []string
+	// Insecure allows an address that others can reach although they would not need a password or encryption.
+	Insecure bool
+	// Reload makes the rules and the certificate be read again whenever something comes from it; may be nil.
+	Reload <-chan struct{}
 	// Log takes what no client can be told; nil discards it.
 	Log *slog.Logger
 
@@ -64,6 +78,9 @@ func (o Options) withDefaults() Options {
 	if o.StallTimeout <= 0 {
 		o.StallTimeout = defaultStallTimeout
 	}
+	if o.ReservedConnections <= 0 {
+		o.ReservedConnections = min(3, o.MaxConnections-1)
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
@@ -72,10 +89,26 @@ func (o Options) withDefaults() Options {
 
 // Serve accepts connections from ln and serves them until ctx is done; then it
 // closes ln, ends every session with 57P01, waits for them and returns nil. Any
-// other end of the listener is an error. ln is closed in every case.
+// other end of the listener is an error, as is an address that others can reach
+// without a password over TLS (F0000). ln is closed in every case.
 func Serve(ctx context.Context, ln net.Listener, e *engine.Engine, o Options) error {
+	if err := CheckListen(ln.Addr(), o, e); err != nil {
+		_ = ln.Close() // nothing was accepted
+		return err
+	}
 	s := newServer(engineBackend{e}, o)
 	s.room = e.AskMemory
+	var err error
+	if s.access, err = newAccess(&s.opts, e.Catalog); err != nil {
+		_ = ln.Close()
+		return err
+	}
+	e.SetRules(s.access.rows)
+	if o.Reload != nil {
+		stop := make(chan struct{})
+		defer close(stop)
+		go s.reloads(o.Reload, stop)
+	}
 	return s.serve(ctx, ln)
 }
 
@@ -84,6 +117,7 @@ type server struct {
 	opts    Options
 	log     *slog.Logger
 	room    func(n int64) error // asks for memory; may be nil
+	access  *access             // nil: everybody gets in
 
 	mu       sync.Mutex
 	sessions int
@@ -161,12 +195,40 @@ func (s *server) stop(cancel context.CancelCauseFunc) {
 	force.Stop()
 }
 
-// reserve takes a place for one session, which dismiss gives back.
-func (s *server) reserve() error {
+// reloads reads the rules and the certificate again when it is told to. What cannot be read stays what it was.
+func (s *server) reloads(asked <-chan struct{}, stop chan struct{}) {
+	for {
+		select {
+		case <-asked:
+		case <-stop:
+			return
+		}
+		if s.opts.RulesFile != "" {
+			if r, err := ReadRules(s.opts.RulesFile); err != nil {
+				e := pgerr.From(err)
+				s.log.Error("the rules were not loaded", "err", e.Message, "detail", e.Detail)
+			} else {
+				s.access.rules.Store(r)
+				s.log.Info("the rules were loaded", "file", s.opts.RulesFile)
+			}
+		}
+		if c := s.opts.Certificate; c != nil {
+			if err := c.Reload(); err != nil {
+				s.log.Error("the certificate was not loaded", "err", err)
+			}
+		}
+	}
+}
+
+// reserve takes a place for one session, which dismiss gives back. The last ones are for superusers.
+func (s *server) reserve(super bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sessions >= s.opts.MaxConnections {
 		return pgerr.New(pgerr.TooManyConnections, "sorry, too many clients already")
+	}
+	if !super && s.sessions >= s.opts.MaxConnections-s.opts.ReservedConnections {
+		return pgerr.New(pgerr.TooManyConnections, "remaining connection slots are reserved for non-replication superuser connections")
 	}
 	s.sessions++
 	return nil
@@ -182,6 +244,9 @@ func (s *server) admit(c *conn) error {
 	s.mu.Lock()
 	s.conns[c.pid] = c
 	s.mu.Unlock()
+	if x, ok := c.sess.(controlled); ok {
+		x.Control(func() { c.interrupt(errUserCancel) }, c.terminate)
+	}
 	return nil
 }
 

@@ -33,6 +33,12 @@ type session interface {
 	CopyIn(p engine.Portal) copyIn // nil where p is no COPY FROM STDIN
 }
 
+// controlled is what a session may be as well: another one may cancel what it runs, or end it, and pg_stat_activity shows when it is idle.
+type controlled interface {
+	Control(cancel, terminate func())
+	Idle()
+}
+
 type statement interface {
 	Params() []types.T
 	Columns() []engine.Column

@@ -26,7 +26,7 @@ const (
 
 // handle serves one socket from its first byte to its last. A panic costs this connection alone.
 func (s *server) handle(ctx context.Context, nc net.Conn) {
-	c := &conn{srv: s, nc: nc, ctx: ctx, w: writer{nc: nc, stall: s.opts.StallTimeout}}
+	c := &conn{srv: s, nc: nc, raw: nc, ctx: ctx, w: writer{nc: nc, stall: s.opts.StallTimeout}}
 	c.in = &guard{r: nc, max: s.opts.MaxMessage, room: s.room}
 	defer c.recover()
 	// A server that stops does not wait for the packets of clients that have not come in yet.
@@ -45,13 +45,21 @@ func (s *server) handle(ctx context.Context, nc net.Conn) {
 	if msg == nil { // a cancel request: nothing is said
 		return
 	}
-	if !stop() {
-		c.w.sendError(errShutdown, "FATAL")
-		_ = c.w.flush()
-		return
+	err = c.start(msg, version)
+	if !stop() && err == nil {
+		err = errShutdown
+		s.dismiss(c)
 	}
 	_ = nc.SetDeadline(time.Time{})
-	if err := c.start(msg, version); err != nil {
+	if err != nil {
+		var e *pgerr.Error
+		if ctx.Err() != nil {
+			err = errShutdown
+		} else if !errors.As(err, &e) {
+			return // the client is gone
+		}
+		s.log.Info("connection refused", "from", nc.RemoteAddr(), "user", msg.Parameters["user"], "code", pgerr.Code(err), "err", err)
+		c.w.buf = c.w.buf[:0]
 		c.w.sendError(err, "FATAL")
 		_ = c.w.flush()
 		return
@@ -70,6 +78,15 @@ func (c *conn) negotiate() (*pgproto3.StartupMessage, uint32, error) {
 		}
 		switch code := binary.BigEndian.Uint32(body); code {
 		case codeSSL, codeGSS:
+			if code == codeSSL && c.srv.opts.Certificate != nil && !c.secure {
+				if _, err := c.nc.Write([]byte{'S'}); err != nil {
+					return nil, 0, err
+				}
+				if err := c.startTLS(); err != nil {
+					return nil, 0, err
+				}
+				continue
+			}
 			if _, err := c.nc.Write([]byte{'N'}); err != nil {
 				return nil, 0, err
 			}
@@ -138,8 +155,19 @@ func (c *conn) start(m *pgproto3.StartupMessage, version uint32) error {
 			settings[name] = value
 		}
 	}
-	if err := c.srv.reserve(); err != nil {
+	if version > version3 || len(extensions) > 0 {
+		c.negotiateVersion(extensions)
+	}
+	if err := c.admitted(user, database); err != nil {
+		if c.reserved {
+			c.srv.dismiss(c)
+		}
 		return err
+	}
+	if !c.reserved {
+		if err := c.srv.reserve(true); err != nil {
+			return err
+		}
 	}
 	sess, err := c.srv.backend.NewSession(engine.SessionOptions{
 		User: user, Database: database, Settings: settings, RemoteAddr: c.nc.RemoteAddr().String(),
@@ -151,9 +179,6 @@ func (c *conn) start(m *pgproto3.StartupMessage, version uint32) error {
 	if err != nil {
 		c.srv.dismiss(c)
 		return err
-	}
-	if version > version3 || len(extensions) > 0 {
-		c.negotiateVersion(extensions)
 	}
 	c.w.send(&pgproto3.AuthenticationOk{})
 	c.sess.ParameterChanges() // all are told here

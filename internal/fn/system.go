@@ -42,6 +42,11 @@ type Privileges interface {
 	HasPrivilege(what string, args []types.Datum) (types.Datum, error)
 }
 
+// Signals is what a SessionInfo may be as well: it answers pg_cancel_backend and pg_terminate_backend. ok false: there is no such session.
+type Signals interface {
+	Signal(pid int32, terminate bool) (ok bool, err error)
+}
+
 // privilege makes the kernel of has_.._privilege; outside of a session everything is allowed.
 func privilege(what string) Kernel {
 	return rowD(func(c *Ctx, a []types.Datum) (types.Datum, error) {
@@ -376,15 +381,18 @@ func init() {
 		def(n, row0(func(c *Ctx) int64 { return c.Now / 1000000 & math.MaxInt32 }), stable)
 	}
 	def("pg_advisory_unlock_all() void", fixedAnswer(""), volatile)
-	for _, n := range []string{"pg_cancel_backend", "pg_terminate_backend"} {
-		def(n+"(int4) bool", rowD(func(c *Ctx, a []types.Datum) (types.Datum, error) {
-			if c.Session == nil {
+	signal := func(terminate bool) Kernel {
+		return rowD(func(c *Ctx, a []types.Datum) (types.Datum, error) {
+			s, ok := c.Session.(Signals)
+			if !ok {
 				return false, nil
 			}
-			d, ok := c.Session.Describe(n, a)
-			return ok && d == true, nil
-		}, true), volatile)
+			return s.Signal(a[0].(int32), terminate)
+		}, true)
 	}
+	def("pg_cancel_backend(int4) bool", signal(false), volatile)
+	def("pg_terminate_backend(int4) bool", signal(true), volatile)
+	def("pg_terminate_backend(int4,int8) bool", signal(true), volatile)
 	def("pg_sleep(float8) void", sleepKernel(func(d types.Datum, _ int64) float64 { return d.(float64) }), volatile)
 	def("pg_sleep_for(interval) void", sleepKernel(func(d types.Datum, _ int64) float64 {
 		days, us := spanKey(d.([16]byte))
