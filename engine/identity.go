@@ -149,7 +149,7 @@ func (s *Session) setSessionAuthorization(value string, reset bool) error {
 			return pgerr.New(pgerr.InvalidParameterValue, "role \"%s\" does not exist", value)
 		}
 		if oid = r.OID; oid != s.who.authenticated && !s.roleOf(s.who.authenticated).Super {
-			return pgerr.New(pgerr.InsufficientPrivilege, "permission denied to set session authorization")
+			return pgerr.New(pgerr.InsufficientPrivilege, "permission denied to set session authorization \"%s\"", value)
 		}
 	}
 	s.who.session, s.who.current = oid, oid

@@ -226,6 +226,9 @@ func (p *queryPortal) Fetch(ctx context.Context, max int) (b *vec.Batch, done bo
 		}
 	}()
 	defer recovered(p.e, "query", &err)
+	if !p.q.Continuous {
+		p.fc.Done = ctx.Done() // pg_sleep ends with the statement
+	}
 	if p.stage == notStarted {
 		if err := p.start(ctx); err != nil {
 			p.stage = finished
