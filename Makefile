@@ -4,7 +4,7 @@ GO ?= go
 export CGO_ENABLED = 0
 RACE = CGO_ENABLED=1 $(GO) test -race -tags pebblegozstd
 
-.PHONY: build test test-race test-varied soak lint bench bench-memory bench-spill bench-durability bench-recovery soak-crash soak-memory deps fmt regress
+.PHONY: build test test-race test-varied soak lint bench bench-memory bench-spill bench-durability bench-recovery soak-crash soak-memory clients deps fmt regress
 
 build:
 	$(GO) build -ldflags="-s -w" -o bin/streamsql ./cmd/streamsql
@@ -23,6 +23,12 @@ test: deps build lint
 test-varied:
 	for p in ./state ./exec ./engine ./internal/laws ./internal/sqltest; do STREAMSQL_VARY=$${VARY:-random} $(RACE) -timeout 30m -v $$p > varied.log 2>&1; \
 		code=$$?; grep -E '^(STREAMSQL_VARY|--- FAIL|FAIL|ok|panic)' varied.log; test $$code = 0 || { cat varied.log; exit 1; }; done; rm -f varied.log
+
+# clients installs PostgreSQL's clients (psql, drivers of six languages) where they can be had, drives each against our server, and prints when
+# each sees the first row of an endless query and how soon its cancel is answered; it fails where that is too late.
+clients: deps
+	@sh internal/clienttest/install.sh
+	$(GO) test ./internal/clienttest -count 1 -timeout 10m -v
 
 test-race:
 	$(RACE) -timeout 30m ./...

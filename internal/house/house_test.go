@@ -25,7 +25,7 @@ var order = [][]string{
 	{"sql/planner"},
 	{"exec"},
 	{"engine"},
-	{"wire", "internal/sqltest", "internal/bench", "internal/laws", "internal/difftest", "internal/crashtest"},
+	{"wire", "internal/sqltest", "internal/bench", "internal/laws", "internal/difftest", "internal/crashtest", "internal/clienttest"},
 	{"cmd/streamsql", "internal/bench/cmd", "internal/sqltest/regress"},
 }
 
