@@ -76,6 +76,10 @@ func withoutSecrets(p Parsed) string {
 		if x.Set == nil {
 			return withoutLiterals(p.Text)
 		}
+	case *ast.CreateOther:
+		if x.Kind == "secret" {
+			return withoutLiterals(p.Text)
+		}
 	}
 	return p.Text
 }

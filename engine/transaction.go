@@ -194,7 +194,7 @@ func (s *Session) rollback() {
 	s.tx = nil
 	s.vars.endTransaction()
 	if s.who != who { // a role that was taken in the transaction is given back
-		s.who = who
+		s.who.session, s.who.current = who.session, who.current // what other sessions read stays untouched
 		s.vars.values["role"] = "none"
 		if who.current != who.session {
 			s.vars.values["role"] = s.roleName(who.current)

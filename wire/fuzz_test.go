@@ -7,21 +7,29 @@ import (
 	"io"
 	"math/rand"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgproto3/v2"
+
+	"streamsql/catalog"
+	"streamsql/internal/scram"
 )
 
 // fuzzSession plays bytes to a server over a pipe and checks that the connection
 // ends without a panic and soon after the client has gone.
-func fuzzSession(t *testing.T, data []byte) {
+func fuzzSession(t *testing.T, data []byte) { fuzzSessionWith(t, nil, data) }
+
+// fuzzSessionWith is fuzzSession with what a client must get past first.
+func fuzzSessionWith(t *testing.T, a *access, data []byte) {
 	b := &fakeBackend{}
 	s := newServer(b, Options{StartupTimeout: time.Second, MaxMessage: 1 << 16, onPanic: func(r any) {
 		if r != "as asked" {
 			t.Errorf("panic: %v", r)
 		}
 	}})
+	s.access = a
 	client, server := net.Pipe()
 	ctx, cancel := context.WithCancelCause(context.Background())
 	done := make(chan struct{})
@@ -119,4 +127,37 @@ func TestDecodePanic(t *testing.T) {
 	if err == nil || !fatal(err) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// FuzzAuthentication plays sessions of which a password is asked, in the clear and by SCRAM.
+func FuzzAuthentication(f *testing.F) {
+	v, err := scram.NewVerifier("geheim")
+	if err != nil {
+		f.Fatal(err)
+	}
+	cat := catalog.NewSnapshot(catalog.SystemRelations()).
+		WithRole(&catalog.Role{OID: 20000, Name: "u", Login: true, ConnLimit: -1, Password: v.String()}).
+		WithRole(&catalog.Role{OID: 20001, Name: "clear", Login: true, ConnLimit: -1, Password: v.String()})
+	rules, bad := parseRules("local all clear password\nlocal all all scram-sha-256\n")
+	if bad != nil {
+		f.Fatal(bad.err)
+	}
+	a := &access{catalog: func() *catalog.Snapshot { return cat }, secret: []byte("x"), databases: []string{"u", "clear"}}
+	a.rules.Store(rules)
+	startup := func(user string) []byte {
+		b, _ := (&pgproto3.StartupMessage{ProtocolVersion: version3, Parameters: map[string]string{"user": user}}).Encode(nil) // a sample encodes
+		return b
+	}
+	message := func(body string) []byte {
+		return append(binary.BigEndian.AppendUint32([]byte{'p'}, uint32(4+len(body))), body...)
+	}
+	sample := sampleSession()
+	after := sample[binary.BigEndian.Uint32(sample):]
+	f.Add(slices.Concat(startup("u"), message("SCRAM-SHA-256\x00\x00\x00\x00\x0cn,,n=,r=abcd"), message("c=biws,r=abcd,p=AAAA")))
+	f.Add(slices.Concat(startup("nobody"), message("SCRAM-SHA-256\x00\xff\xff\xff\xff"), message("n,,n=,r=abcd"), message("")))
+	f.Add(slices.Concat(startup("u"), message("SCRAM-SHA-256-PLUS\x00\x00\x00\x00\x04p=x,")))
+	f.Add(slices.Concat(startup("clear"), message("geheim\x00"), after))
+	f.Add(slices.Concat(startup("clear"), message("falsch\x00"), after))
+	f.Add(slices.Concat(startup("clear"), after))
+	f.Fuzz(func(t *testing.T, data []byte) { fuzzSessionWith(t, a, data) })
 }

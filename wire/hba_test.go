@@ -56,12 +56,12 @@ host    replication all      all                    trust
 		}
 	}
 	for text, want := range map[string]string{
-		"tcp all all all trust":                    `invalid connection type "tcp"`,
-		"host":                                     "end-of-line before database specification",
-		"host all":                                 "end-of-line before role specification",
-		"host all all":                             "end-of-line before IP address specification",
-		"host all all 127.0.0.1/32":                "end-of-line before authentication method",
-		"host all all 127.0.0.1 trust":             `invalid IP mask "trust"`,
+		"tcp all all all trust":        `invalid connection type "tcp"`,
+		"host":                         "end-of-line before database specification",
+		"host all":                     "end-of-line before role specification",
+		"host all all":                 "end-of-line before IP address specification",
+		"host all all 127.0.0.1/32":    "end-of-line before authentication method",
+		"host all all 127.0.0.1 trust": `invalid IP mask "trust"`,
 		"host all all 127.0.0.1 255.0.255.0 trust": `invalid IP mask "255.0.255.0"`,
 		"host all all 127.0.0.1/99 trust":          `invalid IP address "127.0.0.1/99"`,
 		"host all all all ldap":                    `invalid authentication method "ldap"`,
