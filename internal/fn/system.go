@@ -391,8 +391,7 @@ func init() {
 		}, true)
 	}
 	def("pg_cancel_backend(int4) bool", signal(false), volatile)
-	def("pg_terminate_backend(int4) bool", signal(true), volatile)
-	def("pg_terminate_backend(int4,int8) bool", signal(true), volatile)
+	def("pg_terminate_backend(int4,int8) bool", signal(true), volatile, defaults("0"))
 	def("pg_sleep(float8) void", sleepKernel(func(d types.Datum, _ int64) float64 { return d.(float64) }), volatile)
 	def("pg_sleep_for(interval) void", sleepKernel(func(d types.Datum, _ int64) float64 {
 		days, us := spanKey(d.([16]byte))
