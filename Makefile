@@ -9,10 +9,11 @@ RACE = CGO_ENABLED=1 $(GO) test -race -tags pebblegozstd
 build:
 	$(GO) build -ldflags="-s -w" -o bin/streamsql ./cmd/streamsql
 
-# deps installs what some tests compare with or drive (psql, PostgreSQL 15); where that cannot be done those tests are
+# deps installs what some tests compare with or drive (psql, PostgreSQL 15, drivers of clients); where that cannot be done those tests are
 # skipped and say so.
 deps:
 	@sh internal/sqltest/install.sh
+	@sh internal/clienttest/install.sh
 
 test: deps build lint
 	$(GO) test -timeout 14m ./...
@@ -27,8 +28,7 @@ test-varied:
 # clients installs PostgreSQL's clients (psql, drivers of six languages) where they can be had, drives each against our server, and prints when
 # each sees the first row of an endless query and how soon its cancel is answered; it fails where that is too late.
 clients: deps
-	@sh internal/clienttest/install.sh
-	$(GO) test ./internal/clienttest -count 1 -timeout 10m -v
+	$(GO) test ./internal/clienttest -count 1 -timeout 10m -v -clients.strict
 
 test-race:
 	$(RACE) -timeout 30m ./...

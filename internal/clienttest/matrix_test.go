@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -36,8 +37,8 @@ CREATE MATERIALIZED VIEW item_mv AS SELECT name, count(*) AS n FROM item GROUP B
 INSERT INTO item VALUES (1, 'one', 1.25, '2020-02-29 01:02:03+00', ARRAY['a', 'b']), (2, 'two', NULL, NULL, NULL);
 `
 
-// serve starts a server with the schema and gives its port.
-func serve(t testing.TB) string {
+// serveEmpty starts a server and gives its port.
+func serveEmpty(t testing.TB) string {
 	t.Helper()
 	e, err := engine.Open(engine.Options{})
 	if err != nil {
@@ -57,6 +58,13 @@ func serve(t testing.TB) string {
 		}
 	})
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	return port
+}
+
+// serve starts a server with the schema and gives its port.
+func serve(t testing.TB) string {
+	t.Helper()
+	port := serveEmpty(t)
 	c := connect(t, port)
 	if _, err := c.PgConn().Exec(context.Background(), schema).ReadAll(); err != nil {
 		t.Fatal(err)
@@ -72,6 +80,17 @@ func connect(t testing.TB, port string) *pgx.Conn {
 	}
 	t.Cleanup(func() { c.Close(context.Background()) })
 	return c
+}
+
+// strict makes the times count as they are written; "make clients" sets it, when nothing else is to run on the machine.
+var strict = flag.Bool("clients.strict", false, "fail where a first row or an answer to a cancel is late by the stated times")
+
+// slack is what the times are exceeded by on a machine that runs other tests at the same time.
+func slack() time.Duration {
+	if *strict {
+		return 0
+	}
+	return 3 * time.Second
 }
 
 // row is a line of the matrix: seconds, or -1 for what did not happen or is not the client's to see.
@@ -119,9 +138,9 @@ func (r row) check() error {
 		return fmt.Errorf("shows a row after %.2f s, and was known to show none", r.first)
 	case due != never && r.first < 0:
 		return errors.New("has shown no row")
-	case due != never && r.first > due:
+	case due != never && r.first > due+slack().Seconds():
 		return fmt.Errorf("first row after %.2f s, due after %.2f s", r.first, due)
-	case r.cancel > 0.5:
+	case r.cancel > 0.5+slack().Seconds():
 		return fmt.Errorf("cancelled after %.2f s", r.cancel)
 	case !r.endsItself() && (r.state != "57014" || r.cancel < 0):
 		return fmt.Errorf("ended with %s after the cancel, not with 57014", r.state)
@@ -255,7 +274,12 @@ func TestStreaming(t *testing.T) {
 		t.Logf("ran: %s", c)
 	}
 	// Whoever has gone has left nothing behind: no query of theirs runs a second later.
-	gone(t, port)
+	for start := time.Now(); running(t, port) > 0; time.Sleep(20 * time.Millisecond) {
+		if time.Since(start) > time.Second+slack() {
+			t.Errorf("%d queries of clients that have gone still run", running(t, port))
+			break
+		}
+	}
 }
 
 func clientsOf(table []row) (all []string) {
@@ -268,24 +292,6 @@ func clientsOf(table []row) (all []string) {
 func installed(pattern string) bool {
 	files, err := filepath.Glob(pattern)
 	return err == nil && len(files) > 0
-}
-
-// gone waits a second until no query over the endless source runs.
-func gone(t *testing.T, port string) {
-	t.Helper()
-	c := connect(t, port)
-	var n int
-	for start := time.Now(); time.Since(start) < time.Second; time.Sleep(50 * time.Millisecond) {
-		err := c.QueryRow(context.Background(), "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%FROM ticks%' AND pid <> pg_backend_pid()").Scan(&n)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		if n == 0 {
-			return
-		}
-	}
-	t.Errorf("%d queries of clients that have gone still run", n)
 }
 
 // nodeScript copies a program beside the modules, where node looks for them.
