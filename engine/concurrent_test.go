@@ -15,7 +15,9 @@ import (
 // TestConsistentCut: while transactions move money between accounts, every reader sees the same total in the table,
 // in a view over it and in a view over that view, and a subscriber folds to it at every timestamp.
 func TestConsistentCut(t *testing.T) {
-	e, s := open(t)
+	e, s := start(t, Options{BatchRows: 8192}) // the changes of a time come in one batch
+	defer e.Close()
+	defer s.Close()
 	run(t, s, `CREATE TABLE acc (id int PRIMARY KEY, v bigint); INSERT INTO acc SELECT n, 100 FROM generate_series(1, 20) n`)
 	run(t, s, `CREATE MATERIALIZED VIEW by_group AS SELECT id % 4 AS g, sum(v) AS v FROM acc GROUP BY id % 4`)
 	run(t, s, `CREATE MATERIALIZED VIEW total AS SELECT sum(v) AS v FROM by_group`)

@@ -95,6 +95,7 @@ func (c *coordinator) take() *commit {
 		return nil
 	}
 	k := c.commits[0]
+	c.commits[0] = nil // it has the content of tables as it was
 	c.commits = c.commits[1:]
 	return k
 }
@@ -136,6 +137,7 @@ func (c *coordinator) stepOnce(ctx context.Context) time.Duration {
 		}
 		return wait
 	}
+	c.e.evictor.step()
 	began := time.Now()
 	wait := c.advance(ctx)
 	stepped := time.Now()

@@ -435,7 +435,7 @@ func (c *CopyIn) flush() error {
 	}
 	c.batches = append(c.batches, full)
 	c.held += full.Bytes()
-	return c.s.e.statements.AskKept(roomFor(c.rel), c.held)
+	return c.s.e.askKept(roomFor(c.rel), c.held)
 }
 
 var binarySignature = []byte("PGCOPY\n\377\r\n\000")

@@ -562,7 +562,7 @@ func (s *Session) ctasRows(ctx context.Context, x *ast.CreateTable, q *planner.Q
 		return nil, err
 	}
 	growing := &txTable{}
-	if err := s.e.statements.AskKept(`Table "`+x.Name.String()+`"`, growing.growth(rows)); err != nil {
+	if err := s.e.askKept(`Table "`+x.Name.String()+`"`, growing.growth(rows)); err != nil {
 		releaseAll(rows)
 		return nil, err
 	}

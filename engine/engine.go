@@ -105,6 +105,7 @@ type Engine struct {
 	sequences sequences
 	// persist makes epochs durable; nil: everything is in memory.
 	persist *persister
+	evictor *evictor
 	kept    *keptJobs // what persist keeps of jobs
 	// resuming counts the jobs that are on their way back after a restart; changes of tables wait for them.
 	resuming atomic.Int32
@@ -198,6 +199,14 @@ func Open(o Options) (*Engine, error) {
 	e.asides = newAsideWriter(e)
 	if e.persist != nil {
 		go e.persist.run()
+	}
+	if e.persist != nil {
+		e.evictor = newEvictor(e)
+		e.running.Add(1)
+		go func() {
+			defer e.running.Done()
+			e.evictor.run(ctx)
+		}()
 	}
 	e.running.Add(3)
 	go func() {

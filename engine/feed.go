@@ -119,6 +119,9 @@ func (e *Engine) newFeeds(ctx context.Context, g *exec.Graph, snaps map[uint32]*
 		default:
 			snap := snaps[rel.OID]
 			if snap == nil {
+				if e.closed.Load() {
+					return fs, pgerr.New(pgerr.AdminShutdown, "terminating connection due to administrator command")
+				}
 				return fs, pgerr.New(pgerr.UndefinedTable, "relation \"%s\" does not exist", rel.Name)
 			}
 			if at == nil {

@@ -325,7 +325,7 @@ func (s *Session) applyChanges(ctx context.Context, tt *txTable, changes []*vec.
 		releaseAll(changes)
 		return err
 	}
-	if err := s.e.statements.AskKept(roomFor(tt.rel), tt.growth(changes)); err != nil {
+	if err := s.e.askKept(roomFor(tt.rel), tt.growth(changes)); err != nil {
 		releaseAll(changes)
 		return err
 	}

@@ -27,9 +27,11 @@ type history struct {
 
 // segment is a run of epochs and the content that relations had before the first of them.
 type segment struct {
-	start  map[uint32]*state.TableSnapshot
-	epochs []epochChanges
-	bytes  int64
+	start map[uint32]*state.TableSnapshot
+	// evicted tells of which relations start has no content because it would keep all of their rows in memory: it is what followed, less the changes.
+	evicted map[uint32]bool
+	epochs  []epochChanges
+	bytes   int64
 }
 
 // record adds an epoch whose changes are not yet in the published snapshots of relations.
@@ -51,7 +53,7 @@ func (h *history) record(ec epochChanges, relations map[uint32]*relation) {
 	kept := epochChanges{epoch: ec.epoch, now: ec.now, deltas: make(map[uint32][]*vec.Batch, len(ec.deltas))}
 	size := int64(0)
 	for oid, bs := range ec.deltas {
-		if r := relations[oid]; last.start[oid] == nil && r != nil {
+		if r := relations[oid]; last.start[oid] == nil && !last.evicted[oid] && r != nil {
 			last.start[oid] = r.published // made since the segment began
 		}
 		for _, b := range bs {
@@ -69,6 +71,19 @@ func (h *history) record(ec epochChanges, relations map[uint32]*relation) {
 		h.bytes -= old.bytes
 		h.horizon = old.epochs[len(old.epochs)-1].now + 1
 		old.release()
+	}
+}
+
+// evict gives the memory of a relation's rows back.
+func (h *history) evict(oid uint32) {
+	for _, s := range h.segments {
+		if s.start[oid] != nil {
+			delete(s.start, oid)
+			if s.evicted == nil {
+				s.evicted = map[uint32]bool{}
+			}
+			s.evicted[oid] = true
+		}
 	}
 }
 
@@ -95,6 +110,7 @@ func (h *history) forget(oid uint32) {
 			}
 			delete(ec.deltas, oid)
 		}
+		delete(s.evicted, oid)
 	}
 }
 
@@ -110,7 +126,8 @@ func (h *history) close() {
 func (h *history) since(at vec.Time, oids []uint32, relations map[uint32]*relation) (epochs []epochChanges, content func() (map[uint32]*state.TableSnapshot, error)) {
 	type past struct {
 		from  *state.TableSnapshot
-		apply []*vec.Batch // retained
+		undo  []*vec.Batch // retained; what is to be taken back from it, the last first
+		apply []*vec.Batch // retained; what then comes on top
 	}
 	pasts := make(map[uint32]*past, len(oids))
 	for _, oid := range oids {
@@ -126,8 +143,20 @@ func (h *history) since(at vec.Time, oids []uint32, relations map[uint32]*relati
 			break
 		}
 		for oid, p := range pasts {
+			if s.evicted[oid] {
+				for _, ec := range slices.Backward(s.epochs) {
+					if ec.now >= at {
+						for _, b := range slices.Backward(ec.deltas[oid]) {
+							p.undo = append(p.undo, b.Retain())
+						}
+					}
+				}
+				continue
+			}
 			if from := s.start[oid]; from != nil {
 				p.from = from
+				releaseAll(p.undo)
+				p.undo = nil
 			}
 			for _, ec := range s.epochs {
 				if ec.now < at {
@@ -158,10 +187,17 @@ func (h *history) since(at vec.Time, oids []uint32, relations map[uint32]*relati
 		out := make(map[uint32]*state.TableSnapshot, len(pasts))
 		var failed error
 		for oid, p := range pasts {
-			if len(p.apply) == 0 {
+			if len(p.apply)+len(p.undo) == 0 {
 				out[oid] = p.from
 			} else {
 				t := p.from.Table()
+				for _, b := range p.undo {
+					back := reversed(b)
+					if err := t.Apply(back); err != nil && failed == nil {
+						failed = err
+					}
+					back.Release()
+				}
 				for _, b := range p.apply {
 					if err := t.Apply(b); err != nil && failed == nil {
 						failed = err
@@ -169,12 +205,26 @@ func (h *history) since(at vec.Time, oids []uint32, relations map[uint32]*relati
 				}
 				out[oid] = t.Snapshot()
 			}
-			for _, b := range p.apply {
-				b.Release()
-			}
+			releaseAll(p.undo)
+			releaseAll(p.apply)
 		}
 		return out, failed
 	}
+}
+
+// reversed gives changes that take back those of a batch.
+func reversed(b *vec.Batch) *vec.Batch {
+	sel := make([]int32, b.N)
+	for i := range sel {
+		sel[i] = int32(b.N - 1 - i)
+	}
+	out := b.Select(nil, sel)
+	ops := make([]vec.Op, b.N)
+	for i := range ops {
+		ops[i] = -b.Op(b.N - 1 - i)
+	}
+	out.Ops = ops
+	return out
 }
 
 // subscribeAt is subscribe from just before a time in the past: the snapshots are the content before at, and every

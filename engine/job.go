@@ -277,7 +277,10 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 		if bs := deltas[f.scan.Rel.OID]; f.changes && len(bs) > 0 {
 			pushed = true
 			j.tookDeltas()
-			if err = j.orEnd(f.pushChanges(bs)); err != nil || j.ended {
+			if err = j.orEnd(f.pushChanges(bs)); err != nil {
+				return false, 0 // the journal knows nothing of a step that failed
+			}
+			if j.ended {
 				j.endStep(j.e.epoch+1, now, false, time.Since(began))
 				return false, 0
 			}
@@ -295,7 +298,10 @@ func (j *job) runStep(ctx context.Context, deltas map[uint32][]*vec.Batch, now v
 			deadline = j.memory.deadline(j.took)
 		}
 		p, more, wait, err = pollAll(ctx, j.feeds, deadline, nil)
-		if err = j.orEnd(err); err != nil || j.ended {
+		if err = j.orEnd(err); err != nil {
+			return false, 0
+		}
+		if j.ended {
 			j.endStep(j.e.epoch+1, now, false, time.Since(began))
 			return false, 0
 		}

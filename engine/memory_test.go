@@ -72,7 +72,14 @@ func TestHungryViews(t *testing.T) {
 
 // TestHungryViewGoesOn: a view that has failed because there was no room goes on, when there is, from the last epoch, and has everything.
 func TestHungryViewGoesOn(t *testing.T) {
-	e, s := start(t, Options{Memory: 12 << 20, DataDir: t.TempDir(), DurableEvery: 10 * time.Millisecond})
+	t.Run("tick", func(t *testing.T) { hungryViewGoesOn(t, Options{}) })
+	// Where operators have copies it is the taking in of changes that fails.
+	t.Run("push", func(t *testing.T) { hungryViewGoesOn(t, Options{BatchRows: 4096, Parallel: 3}) })
+}
+
+func hungryViewGoesOn(t *testing.T, o Options) {
+	o.Memory, o.DataDir, o.DurableEvery = 12<<20, t.TempDir(), 10*time.Millisecond
+	e, s := start(t, o)
 	defer e.Close()
 	defer s.Close()
 	const view = "SELECT k, window_start, max(v) AS m FROM SESSION(e PARTITION BY k, ts, INTERVAL '1 second') GROUP BY k, window_start, window_end"

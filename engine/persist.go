@@ -9,6 +9,7 @@ import (
 	"streamsql/catalog"
 	"streamsql/internal/crash"
 	"streamsql/internal/pgerr"
+	"streamsql/internal/vary"
 	"streamsql/internal/vec"
 	"streamsql/state"
 )
@@ -29,6 +30,8 @@ type persister struct {
 	e     *Engine
 	store *state.Store
 	every time.Duration
+	// epochPart is as the constant; tests make it small.
+	epochPart int
 	// atCut, where not nil, is called with each cut, under coordinator.step, and may add to it.
 	atCut func(c *epochCut)
 
@@ -112,8 +115,11 @@ type rowsCut struct {
 func (c *epochCut) add(f func(*state.Commit) error) { c.extra = append(c.extra, f) }
 
 func newPersister(e *Engine, store *state.Store) *persister {
-	p := &persister{e: e, store: store, every: durableEvery, saved: map[uint32]*savedRelation{}, indexes: map[uint32][]uint32{}, dirty: map[uint32]bool{},
+	p := &persister{e: e, store: store, every: durableEvery, epochPart: epochPart, saved: map[uint32]*savedRelation{}, indexes: map[uint32][]uint32{}, dirty: map[uint32]bool{},
 		positions: map[uint32][]byte{}, last: time.Now(), nextID: 1, nextOID: catalog.FirstUserOID, cuts: make(chan *epochCut, 1), tasks: make(chan func()), stopped: make(chan struct{})}
+	if v := vary.Drawn(); v != nil && v.StageBytes > 0 {
+		p.epochPart = v.StageBytes
+	}
 	return p
 }
 

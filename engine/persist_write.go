@@ -90,7 +90,7 @@ func (p *persister) encode(c *epochCut, b *state.Commit) error {
 		}
 	}
 	for i := range c.changes {
-		writeEpoch(b, state.History, &c.changes[i])
+		p.writeEpoch(b, state.History, &c.changes[i])
 	}
 	if p.trim < c.trim {
 		b.DeleteRange(state.History, historyKey(0), historyKey(c.trim))
@@ -111,50 +111,90 @@ func (p *persister) encode(c *epochCut, b *state.Commit) error {
 
 func historyKey(epoch uint64) []byte { return binary.BigEndian.AppendUint64(nil, epoch) }
 
+// epochPart is about how many bytes of the changes of an epoch are under one key. What is beyond that is under the same key and a number.
+const epochPart = 16 << 20
+
 // writeEpoch gives how many bytes it wrote.
-func writeEpoch(b *state.Commit, space state.Space, ec *epochChanges) int64 {
-	var w state.Writer
-	w.Int64(ec.now)
-	w.Uint64(uint64(len(ec.deltas)))
-	var row []byte
-	for oid, bs := range ec.deltas {
-		w.Uint64(uint64(oid))
-		n := 0
-		for _, x := range bs {
-			n += x.N
+func (p *persister) writeEpoch(b *state.Commit, space state.Space, ec *epochChanges) int64 {
+	var body, rows, row []byte // of the part; of the relation in it
+	var relations, n, part uint64
+	var written int64
+	endRelation := func(oid uint32) {
+		if n > 0 {
+			body = binary.AppendUvarint(binary.AppendUvarint(body, uint64(oid)), n)
+			body = append(body, rows...)
+			relations++
+			rows, n = rows[:0], 0
 		}
-		w.Uint64(uint64(n))
+	}
+	endPart := func() {
+		value := binary.AppendUvarint(binary.AppendVarint(nil, ec.now), relations)
+		value = append(value, body...)
+		key := historyKey(ec.epoch)
+		if part > 0 {
+			key = binary.BigEndian.AppendUint32(key, uint32(part))
+		}
+		b.Put(space, key, value)
+		written += int64(len(value))
+		body, relations = body[:0], 0
+		part++
+	}
+	for oid, bs := range ec.deltas {
 		for _, x := range bs {
 			views := x.Views(nil)
 			for i := range x.N {
-				w.Bool(x.Op(i) == vec.Delete)
+				deleted := byte(0)
+				if x.Op(i) == vec.Delete {
+					deleted = 1
+				}
 				row = vec.AppendRow(row[:0], views, i)
-				w.Blob(row)
+				rows = append(binary.AppendUvarint(append(rows, deleted), uint64(len(row))), row...)
+				if n++; len(body)+len(rows) > p.epochPart {
+					endRelation(oid)
+					endPart()
+				}
 			}
 		}
+		endRelation(oid)
 	}
-	b.Put(space, historyKey(ec.epoch), w.Bytes())
-	return int64(len(w.Bytes()))
+	if part == 0 || relations > 0 {
+		endPart()
+	}
+	return written
 }
 
 // storedChanges gives, from the first to the last, the kept changes of epochs from from on whose time is at or later. The batches are the caller's,
 // unless it returns an error. schema gives the columns of a relation; nil where it is not wanted.
 func (p *persister) storedChanges(space state.Space, from uint64, at vec.Time, schema func(oid uint32) *vec.Schema, give func(ec epochChanges) error) error {
 	var failed error
+	var next epochChanges // whose parts are being gathered
 	err := p.store.ScanFrom(space, nil, historyKey(from), func(key, value []byte) bool {
 		if at > vec.MinTime && state.NewReader(value).Int64() < at {
 			return true
 		}
 		ec, err := readEpoch(p.e.alloc, key, value, schema)
-		if err == nil {
-			err = give(ec)
+		switch {
+		case err == nil && next.deltas != nil && ec.epoch == next.epoch:
+			for oid, bs := range ec.deltas {
+				next.deltas[oid] = append(next.deltas[oid], bs...)
+			}
+		case err == nil && next.deltas != nil:
+			whole := next
+			next = ec
+			err = give(whole)
+		case err == nil:
+			next = ec
 		}
 		failed = err
 		return err == nil
 	})
-	if failed != nil {
-		return failed
+	if err == nil {
+		err = failed
 	}
+	if err == nil && next.deltas != nil {
+		return give(next)
+	}
+	next.release()
 	return err
 }
 

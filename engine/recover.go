@@ -11,7 +11,11 @@ import (
 
 // recover opens the data directory: the catalog is read, tables and views lie over their stored rows, which are read when they are needed.
 func (e *Engine) recover(o *Options) error {
-	store, err := state.OpenStore(o.DataDir, state.StoreOptions{FS: o.FS, Log: o.Log, Full: e.diskFull})
+	so := state.StoreOptions{FS: o.FS, Log: o.Log, Full: e.diskFull}
+	if o.Memory > 0 { // the store keeps several that it has written
+		so.StageBytes = int(min(max(o.Memory/64, 4<<20), 256<<20))
+	}
+	store, err := state.OpenStore(o.DataDir, so)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 
@@ -182,7 +183,7 @@ func (p *persister) writeRemembered(c *rememberedCut, epoch uint64, b *state.Com
 		return nil
 	}
 	for i := range c.epochs {
-		p.rememberedBytes += writeEpoch(b, state.Remembered, &c.epochs[i])
+		p.rememberedBytes += p.writeEpoch(b, state.Remembered, &c.epochs[i])
 	}
 	if p.rememberedBytes > p.e.history.limit {
 		if err := p.trimRemembered(b); err != nil {
@@ -206,7 +207,8 @@ func (p *persister) trimRemembered(b *state.Commit) error {
 	var last []byte
 	var until vec.Time
 	err := p.store.Scan(state.Remembered, nil, func(key, value []byte) bool {
-		if p.rememberedBytes <= p.e.history.limit/historyParts*(historyParts-1) {
+		another := last == nil || !bytes.Equal(last[:8], key[:8]) // and not one more part of the same epoch
+		if another && p.rememberedBytes <= p.e.history.limit/historyParts*(historyParts-1) {
 			return false
 		}
 		p.rememberedBytes -= int64(len(value))

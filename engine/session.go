@@ -327,7 +327,7 @@ func (s *Session) SetStatement(name string, st *Statement) error {
 	}
 	if name != "" {
 		const perByte = 64 // a plan takes about as much for a byte of the text
-		if err := s.e.statements.AskKept(`Prepared statement "`+name+`"`, int64(perByte*len(st.parsed.Text))); err != nil {
+		if err := s.e.askKept(`Prepared statement "`+name+`"`, int64(perByte*len(st.parsed.Text))); err != nil {
 			return err
 		}
 	}

@@ -81,8 +81,22 @@ func (b *base) damaged() error {
 
 // get gives the row of a key.
 func (b *base) get(key string) (tableRow, bool, error) {
-	k := append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(key)), b.id), key...)
-	v, ok, err := b.at.view.Get(Rows, k)
+	v, ok, err := b.at.view.Get(Rows, b.storedKey(key))
+	return b.row(key, v, ok, err)
+}
+
+// find is get by a Finder of b.
+func (b *base) find(key string, f *Finder) (tableRow, bool, error) {
+	v, ok, err := f.Get(b.storedKey(key))
+	return b.row(key, v, ok, err)
+}
+
+func (b *base) storedKey(key string) []byte {
+	return append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(key)), b.id), key...)
+}
+
+// row gives the row that a value of the store is.
+func (b *base) row(key string, v []byte, ok bool, err error) (tableRow, bool, error) {
 	if !ok || err != nil {
 		return tableRow{}, false, err
 	}
@@ -208,7 +222,7 @@ func (s *TableSnapshot) Mark() Mark { return Mark{s.log} }
 // Forget tells that nobody will ask for changes since versions before m.
 func (m Mark) Forget() {
 	if m.at != nil {
-		m.at.prev = nil
+		m.at.prev, m.at.keys = nil, nil // keys hold the memory of their rows
 	}
 }
 

@@ -50,6 +50,9 @@ func (s *TableSnapshot) Len() int64 { return s.size.count }
 // Bytes is Table.Bytes.
 func (s *TableSnapshot) Bytes() int64 { return s.size.bytes }
 
+// Resident is Table.Resident.
+func (s *TableSnapshot) Resident() int64 { return s.size.resident }
+
 // encodeKey encodes the first columns of a key.
 func (s *TableSnapshot) encodeKey(key []types.Datum) string {
 	cols := make([]vec.Vec, len(key))

@@ -60,6 +60,9 @@ const (
 	History Space = 'h'
 	// Remembered holds the changes of recent epochs that subscriptions may go back to.
 	Remembered Space = 's'
+	// staged holds pieces of a large commit until all of them are there. It comes first: who looks for a key of another space that is not there reads the block
+	// behind where it would be, and must not meet these.
+	staged Space = 1
 )
 
 // StoreOptions say how to open a store.
@@ -75,6 +78,8 @@ type StoreOptions struct {
 	// kept of what was written last, twice while that goes to a file.
 	CacheBytes    int64
 	MemTableBytes uint64
+	// StageBytes is from how many bytes on a commit is written to the disk in pieces, twice, and not held in memory as one. 0 is 256 MiB.
+	StageBytes int
 	// Full, where not nil, is called from any goroutine when writes begin to wait for room on the disk (true), and
 	// when they go on.
 	Full func(bool)
@@ -104,6 +109,10 @@ type Store struct {
 	viewing sync.Mutex
 	freeing sync.WaitGroup // views that are being closed
 	backing atomic.Bool    // a backup is being made
+
+	stageAt  int
+	staging  sync.Mutex   // held by the commit that is written in pieces
+	applying sync.RWMutex // held exclusively while the pieces of a commit are put in their places, which nobody may see half done
 }
 
 // OpenStore opens the store in a directory, making both if they are missing. A directory that another server uses is
@@ -130,7 +139,13 @@ func OpenStore(dir string, o StoreOptions) (*Store, error) {
 			return nil, ioError("create directory", dir, err)
 		}
 	}
-	s := &Store{dir: dir, fs: fs, log: o.Log, temp: o.Temporary, views: map[*StoreView]struct{}{}}
+	if o.StageBytes == 0 {
+		o.StageBytes = 256 << 20
+	}
+	if v := vary.Drawn(); v != nil && v.StageBytes > 0 {
+		o.StageBytes = min(o.StageBytes, v.StageBytes)
+	}
+	s := &Store{dir: dir, fs: fs, log: o.Log, temp: o.Temporary, views: map[*StoreView]struct{}{}, stageAt: o.StageBytes}
 	s.guard = newGuard(fs, o.Full)
 	if err := s.openDir(); err != nil {
 		s.Close()
@@ -336,6 +351,9 @@ func (s *Store) openDB(o *StoreOptions) error {
 	case <-s.guard.failed:
 		return s.guard.failure()
 	}
+	if err := s.finishStaged(); err != nil {
+		return err
+	}
 	s.guard.opening.Store(false)
 	return s.guard.failure()
 }
@@ -484,98 +502,6 @@ func (s *Store) use() error {
 	return nil
 }
 
-// Commit is a set of changes that are written together. It is used by one goroutine.
-type Commit struct {
-	s   *Store
-	b   *pebble.Batch
-	key []byte
-}
-
-// NewCommit begins a set of changes. Write or Close ends it.
-func (s *Store) NewCommit() *Commit { return &Commit{s: s, b: s.db.NewBatch()} }
-
-func (c *Commit) at(space Space, key []byte) []byte {
-	c.key = append(append(c.key[:0], byte(space)), key...)
-	return c.key
-}
-
-// Put sets a value. It keeps neither slice.
-func (c *Commit) Put(space Space, key, value []byte) {
-	must(c.b.Set(c.at(space, key), value, nil))
-}
-
-// Delete removes a key, which need not be there.
-func (c *Commit) Delete(space Space, key []byte) { must(c.b.Delete(c.at(space, key), nil)) }
-
-// DeletePrefix removes every key that begins with prefix.
-func (c *Commit) DeletePrefix(space Space, prefix []byte) {
-	from := bytes.Clone(c.at(space, prefix))
-	must(c.b.DeleteRange(from, prefixEnd(from), nil))
-}
-
-// DeleteRange removes the keys from from, and before to.
-func (c *Commit) DeleteRange(space Space, from, to []byte) {
-	f := bytes.Clone(c.at(space, from))
-	must(c.b.DeleteRange(f, c.at(space, to), nil))
-}
-
-// must stands for errors that a batch which is not indexed, and only kept in memory, does not have.
-func must(err error) {
-	if err != nil {
-		panic(err)
-	}
-}
-
-// prefixEnd gives the first key after those that begin with prefix, which begins with the byte of a space.
-func prefixEnd(prefix []byte) []byte {
-	end := bytes.Clone(prefix)
-	for i := len(end) - 1; ; i-- {
-		if end[i]++; end[i] != 0 {
-			return end[:i+1]
-		}
-	}
-}
-
-// Bytes gives about how much will be written.
-func (c *Commit) Bytes() int { return c.b.Len() }
-
-// Empty says that nothing will be changed.
-func (c *Commit) Empty() bool { return c.b.Empty() }
-
-// Write makes the changes, all or none, in the order in which they were given. With sync they, and all that was written before, survive a crash
-// when it has returned. An error means that the store has failed (58030, 53100), whether they are there is then known when it is opened again.
-func (c *Commit) Write(sync bool) error {
-	s := c.s
-	if err := s.use(); err != nil {
-		return err
-	}
-	defer s.open.RUnlock()
-	if err := s.guard.failure(); err != nil {
-		return err
-	}
-	o := pebble.NoSync
-	if sync && !s.temp {
-		o = pebble.Sync
-	}
-	done := make(chan error, 1)
-	go func() { done <- c.b.Commit(o) }()
-	select {
-	case err := <-done:
-		if err != nil {
-			err = storeError("write to the store in", s.dir, err)
-			s.guard.fail(err)
-			return err
-		}
-		c.b.Close()
-		return nil
-	case <-s.guard.failed:
-		return s.guard.failure()
-	}
-}
-
-// Close drops the changes of a commit that is not written.
-func (c *Commit) Close() { c.b.Close() }
-
 // StoreView is the content of a store at one moment. It is safe for concurrent readers. Close it, or the store keeps what it shows for ever.
 type StoreView struct {
 	s    *Store
@@ -588,7 +514,9 @@ func (s *Store) View() (*StoreView, error) {
 		return nil, err
 	}
 	defer s.open.RUnlock()
+	s.applying.RLock()
 	v := &StoreView{s: s, snap: s.db.NewSnapshot()}
+	s.applying.RUnlock()
 	s.viewing.Lock()
 	s.views[v] = struct{}{}
 	s.viewing.Unlock()
@@ -615,6 +543,52 @@ func (v *StoreView) Get(space Space, key []byte) (value []byte, ok bool, err err
 	return v.s.get(v.snap, space, key)
 }
 
+// A Finder looks for single keys of a view, one after the other, many of which are not there. It is used by one goroutine, and closed soon: as long as
+// it is open the files that it sees stay.
+type Finder struct {
+	s    *Store
+	it   *pebble.Iterator
+	full []byte
+}
+
+// Finder gives a Finder of the keys of a space that begin with prefix.
+func (v *StoreView) Finder(space Space, prefix []byte) (*Finder, error) {
+	if err := v.s.use(); err != nil {
+		return nil, err
+	}
+	defer v.s.open.RUnlock()
+	lower := append([]byte{byte(space)}, prefix...)
+	it, err := v.snap.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: prefixEnd(lower), UseL6Filters: true})
+	if err != nil {
+		return nil, storeError("read from the store in", v.s.dir, err)
+	}
+	return &Finder{s: v.s, it: it, full: lower[:1]}, nil
+}
+
+// Get gives the value of a key, which is valid until the next call; ok is false where there is none.
+func (f *Finder) Get(key []byte) (value []byte, ok bool, err error) {
+	if err := f.s.use(); err != nil {
+		return nil, false, err
+	}
+	defer f.s.open.RUnlock()
+	f.full = append(f.full[:1], key...)
+	if !f.it.SeekPrefixGE(f.full) {
+		if err := f.it.Error(); err != nil {
+			return nil, false, storeError("read from the store in", f.s.dir, err)
+		}
+		return nil, false, nil
+	}
+	return f.it.Value(), true, nil
+}
+
+// Close ends it.
+func (f *Finder) Close() {
+	if f.s.use() == nil { // the database may not be there any more
+		_ = f.it.Close()
+		f.s.open.RUnlock()
+	}
+}
+
 // Scan gives every key that begins with prefix, in order, to f, from the first that is not less than from (nil: the first of all), until
 // f gives false. The slices are valid during the call, in which nothing else may be asked of the store.
 func (v *StoreView) Scan(space Space, prefix, from []byte, f func(key, value []byte) bool) error {
@@ -626,13 +600,24 @@ func (v *StoreView) ScanRange(space Space, from, to []byte, f func(key, value []
 	return v.s.scanRange(v.snap, append([]byte{byte(space)}, from...), append([]byte{byte(space)}, to...), f)
 }
 
+// settled waits, for who reads the newest content, until no commit is there in part, and keeps it so until free is called. Views do not change.
+func (s *Store) settled(r pebble.Reader) (free func()) {
+	if r != pebble.Reader(s.db) {
+		return func() {}
+	}
+	s.applying.RLock()
+	return s.applying.RUnlock
+}
+
 func (s *Store) get(r pebble.Reader, space Space, key []byte) (value []byte, ok bool, err error) {
 	if err := s.use(); err != nil {
 		return nil, false, err
 	}
 	defer s.open.RUnlock()
 	full := append(append(make([]byte, 0, len(key)+1), byte(space)), key...)
+	free := s.settled(r)
 	b, closer, err := r.Get(full)
+	free()
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false, nil
 	}
@@ -660,7 +645,9 @@ func (s *Store) scanRange(r pebble.Reader, lower, upper []byte, f func(key, valu
 		return err
 	}
 	defer s.open.RUnlock()
+	free := s.settled(r) // what the iterator shows from then on does not change
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	free()
 	if err != nil {
 		return storeError("read from the store in", s.dir, err)
 	}

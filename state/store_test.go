@@ -240,7 +240,8 @@ func TestStoreCrash(t *testing.T) {
 		fs := vfs.NewCrashableMem()
 		done, synced := 0, 0
 		for range 4 {
-			s, err := OpenStore("/data", StoreOptions{FS: fs, MemTableBytes: 16 << 10})
+			// A commit is of up to 4,500 bytes: in one piece, or in up to five.
+			s, err := OpenStore("/data", StoreOptions{FS: fs, MemTableBytes: 16 << 10, StageBytes: rng.IntN(3) * 1000})
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
@@ -314,7 +315,7 @@ func TestStoreFailure(t *testing.T) {
 			}
 			return nil
 		}))
-		s, err := OpenStore("/data", StoreOptions{FS: fs, MemTableBytes: 16 << 10})
+		s, err := OpenStore("/data", StoreOptions{FS: fs, MemTableBytes: 16 << 10, StageBytes: rng.IntN(2) * 100})
 		acked := 0
 		for i := 1; err == nil && i < 400; i++ {
 			c := s.NewCommit()
@@ -408,6 +409,64 @@ func TestStoreFull(t *testing.T) {
 	defer s.Close()
 	if got := dump(t, s, ""); got != "a=2" {
 		t.Error(got)
+	}
+}
+
+// TestStoreStaged: a commit in pieces does the same, in the same order, as one of one piece; one that is dropped leaves nothing; what was seen before it
+// does not change.
+func TestStoreStaged(t *testing.T) {
+	seed := rand.Uint64()
+	rng := rand.New(rand.NewPCG(seed, 3))
+	dir := t.TempDir()
+	whole, pieces := openStore(t, t.TempDir(), StoreOptions{}), openStore(t, dir, StoreOptions{StageBytes: 64})
+	defer whole.Close()
+	for range 30 {
+		n, drop := rng.IntN(200), rng.IntN(4) == 0
+		script := rng.Uint64()
+		before, err := pieces.View()
+		if err != nil {
+			t.Fatal(err)
+		}
+		was := dump(t, pieces, "")
+		for _, s := range []*Store{whole, pieces} {
+			rng := rand.New(rand.NewPCG(script, 4))
+			key := func() []byte { return fmt.Appendf(nil, "k%02d", rng.IntN(60)) }
+			c := s.NewCommit()
+			for range n {
+				switch rng.IntN(5) {
+				case 0:
+					c.Delete(Jobs, key())
+				case 1:
+					from := key()
+					c.DeleteRange(Jobs, from, append(from, '~'))
+				default:
+					c.Put(Jobs, key(), fmt.Appendf(nil, "%d", rng.IntN(1000)))
+				}
+			}
+			if drop {
+				c.Close()
+			} else if err := c.Write(false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if a, b := dump(t, whole, ""), dump(t, pieces, ""); a != b || drop && b != was {
+			t.Fatalf("seed %d: %q and %q, before %q", seed, a, b, was)
+		}
+		seen := ""
+		if err := before.Scan(Jobs, nil, nil, func(k, v []byte) bool { seen += fmt.Sprintf(" %s=%s", k, v); return true }); err != nil || strings.TrimSpace(seen) != was {
+			t.Fatalf("seed %d: a view changed from %q to %q, %v", seed, was, seen, err)
+		}
+		before.Close()
+		left := 0
+		if err := pieces.Scan(staged, nil, func(k, v []byte) bool { left++; return true }); err != nil || left > 0 {
+			t.Fatalf("seed %d: %d pieces are left, %v", seed, left, err)
+		}
+	}
+	pieces.Close()
+	pieces = openStore(t, dir, StoreOptions{})
+	defer pieces.Close()
+	if a, b := dump(t, whole, ""), dump(t, pieces, ""); a != b {
+		t.Fatalf("seed %d: %q and, opened again, %q", seed, a, b)
 	}
 }
 

@@ -33,12 +33,13 @@ type Table struct {
 	size  tableSize
 	log   *changes // nil: changes are not tracked
 
-	views []vec.Vec
-	cols  []vec.Vec
-	buf   []byte
-	whole []byte // the key that keyOf has shortened; empty: it has not
-	enc   []byte
-	undo  []tableRow // of the batch under way: entries of the tree as they were, with absent or hidden for those that were not there
+	views  []vec.Vec
+	cols   []vec.Vec
+	buf    []byte
+	whole  []byte // the key that keyOf has shortened; empty: it has not
+	enc    []byte
+	finder *Finder    // in base, of the batch under way
+	undo   []tableRow // of the batch under way: entries of the tree as they were, with absent or hidden for those that were not there
 }
 
 // tableSize is how large a table is.
@@ -168,6 +169,10 @@ func (t *Table) Apply(b *vec.Batch) error {
 	t.undo = t.undo[:0]
 	size := t.size
 	err := t.apply(b)
+	if t.finder != nil {
+		t.finder.Close()
+		t.finder = nil
+	}
 	if err != nil {
 		for i := len(t.undo) - 1; i >= 0; i-- {
 			if u := t.undo[i]; u.n >= 0 {
@@ -333,7 +338,12 @@ func (t *Table) find(key string) (r tableRow, there, known bool, err error) {
 	if known || t.base == nil {
 		return r, known && r.times() > 0, known, nil
 	}
-	r, there, err = t.base.get(key)
+	if t.finder == nil {
+		if t.finder, err = t.base.at.view.Finder(Rows, RowsPrefix(t.base.id)); err != nil {
+			return r, false, false, err
+		}
+	}
+	r, there, err = t.base.find(key, t.finder)
 	r.n |= shadows
 	return r, there, false, err
 }

@@ -16,7 +16,7 @@ import (
 // Points lists the names that At is called with.
 var Points = []string{
 	SinkBeforePrepare, SinkAfterFileSync, SinkAfterPrepare, SinkBeforeCommit, SinkMidCommit, SinkAfterCommit,
-	DefineBefore, DefineFilled, DefineAfter, DropBefore, DropAfter, EpochCut, EpochDurable, CheckpointWritten,
+	DefineBefore, DefineFilled, DefineAfter, DropBefore, DropAfter, EpochCut, EpochDurable, CheckpointWritten, CommitStaged, CommitApplied,
 	FlushBegun, FlushDone, CompactionBegun, CompactionDone, RecoveryBegun, RecoveredJob,
 }
 
@@ -45,6 +45,9 @@ const (
 	EpochDurable = "epoch-durable" // it is on the disk, and nobody has been told
 	// CheckpointWritten is passed when the state of a job is on the disk, and nothing names it yet.
 	CheckpointWritten = "checkpoint-written"
+	// CommitStaged and CommitApplied are of commits that are written in pieces: the mark that makes them count is on the disk, and a piece is in its place.
+	CommitStaged  = "commit-staged"
+	CommitApplied = "commit-applied"
 )
 
 // The points of the store's background work: a flush of its memory to a table, and a merge of tables. The first is passed before

@@ -111,6 +111,17 @@ func (b *Budget) dire() int64 { return b.limit / 100 * 88 }
 // full is how much the process may hold before tables take no more rows: what is left is for queries.
 func (b *Budget) full() int64 { return b.limit / 100 * 72 }
 
+// Holds reports whether the process holds more than a share of the limit, in percent, of what is not garbage. It is false where the process is not the engine's.
+func (b *Budget) Holds(percent int64) bool {
+	if !b.watched() {
+		return false
+	}
+	b.heap.mu.Lock()
+	defer b.heap.mu.Unlock()
+	live, _ := b.heap.measure()
+	return live > b.limit/100*percent
+}
+
 // grant reports whether there is room for n bytes more below bound. keep says that they are allocated at once.
 func (b *Budget) grant(n, bound int64, keep bool) (held int64, ok bool) {
 	h := b.heap

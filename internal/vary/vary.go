@@ -30,6 +30,10 @@ type Constants struct {
 	Compact bool
 	// Checkpoints says how often jobs make them.
 	Checkpoints Checkpoints
+	// StageBytes is from how many bytes on a commit of the store is written in pieces.
+	StageBytes int
+	// Evict makes tables and views give their memory back all the time, not only when it is scarce.
+	Evict bool
 }
 
 // Checkpoints is how often a job makes a checkpoint.
@@ -57,8 +61,8 @@ var Drawn = sync.OnceValue(func() *Constants {
 		seed = n
 	}
 	c := draw(seed)
-	fmt.Fprintf(os.Stderr, "STREAMSQL_VARY=%d: batch rows %d, parallel %d, spill at %d, durable every %s, hash seed %#x, compaction always %t, checkpoints %d\n",
-		seed, c.BatchRows, c.Parallel, c.SpillAt, c.DurableEvery, c.HashSeed, c.Compact, c.Checkpoints)
+	fmt.Fprintf(os.Stderr, "STREAMSQL_VARY=%d: batch rows %d, parallel %d, spill at %d, durable every %s, hash seed %#x, compaction always %t, checkpoints %d, commits staged at %d, evicting %t\n",
+		seed, c.BatchRows, c.Parallel, c.SpillAt, c.DurableEvery, c.HashSeed, c.Compact, c.Checkpoints, c.StageBytes, c.Evict)
 	return c
 })
 
@@ -73,6 +77,8 @@ func draw(seed uint64) *Constants {
 		HashSeed:     r.Uint64() | 1,
 		Compact:      r.IntN(2) == 0,
 		Checkpoints:  pick(r, Due, Always, Rarely),
+		StageBytes:   pick(r, 0, 200, 16<<10),
+		Evict:        r.IntN(2) == 0,
 	}
 }
 
