@@ -152,6 +152,9 @@ func (s *Session) newRows(ctx context.Context, tt *txTable, next *catalog.Relati
 				}
 				bld.Cols[i].AppendRange(v, 0, b.N)
 			}
+			for i := 0; len(res) == 0 && i < b.N; i++ { // rows without columns
+				bld.AppendOp(vec.Insert)
+			}
 			out.Release()
 			out = bld.Finish()
 			out.Ops = nil

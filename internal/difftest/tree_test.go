@@ -99,6 +99,19 @@ func (n *node) String() string {
 	return b.String()
 }
 
+// any reports whether f holds for n or a node below it.
+func (n *node) any(f func(*node) bool) bool {
+	if f(n) {
+		return true
+	}
+	for _, p := range n.parts {
+		if p.child != nil && !p.gone && p.child.any(f) {
+			return true
+		}
+	}
+	return false
+}
+
 func (n *node) print(b *strings.Builder) {
 	first := true
 	for i := range n.parts {

@@ -372,7 +372,11 @@ func init() {
 				kept = append(kept, e)
 			}
 		}
-		return types.NewArray(arr.Elem, kept).Encode(), nil
+		out := types.NewArray(arr.Elem, kept)
+		for i := range out.Dims {
+			out.Dims[i].Lower = arr.Dims[i].Lower
+		}
+		return out.Encode(), nil
 	})
 	arrayFn("array_replace(anycompatiblearray,anycompatible,anycompatible) anycompatiblearray", 0, false, func(_ *Ctx, t types.T, a []types.Datum) (types.Datum, error) {
 		if a[0] == nil {

@@ -79,7 +79,7 @@ func truncTimestamps(_ *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 
 func truncTimestamptz(c *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 	f := fieldMemo{v: args[0]}
-	z := c.Env.Zone
+	z, loaded := c.Env.Zone, false
 	for i := range n {
 		if out.IsNull(i) {
 			continue
@@ -88,7 +88,8 @@ func truncTimestamptz(c *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 			out.I64[i] = args[1].I64[i]
 			continue
 		}
-		if len(args) == 3 && (i == 0 || !args[2].Const) {
+		if len(args) == 3 && (!loaded || !args[2].Const) {
+			loaded = true
 			var err error
 			if z, err = types.LoadZoneOrAbbrev(args[2].Str(i)); err != nil {
 				out.Fail(i, err)

@@ -27,9 +27,19 @@ type likePattern struct {
 type likePiece struct {
 	text []byte
 	any  []bool // per byte, nil where the piece has no _
+	byte bool   // _ is a byte, not a character
 }
 
-func compileLike(p []byte, fold bool) *likePattern {
+// width is how much of s one _ takes.
+func (p *likePiece) width(s []byte) int {
+	if p.byte {
+		return 1
+	}
+	_, w := utf8.DecodeRune(s)
+	return w
+}
+
+func compileLike(p []byte, fold, binary bool) *likePattern {
 	l := &likePattern{fold: fold, head: true, tail: true}
 	if fold {
 		p = bytes.ToLower(p)
@@ -37,6 +47,7 @@ func compileLike(p []byte, fold bool) *likePattern {
 	var cur likePiece
 	flush := func() {
 		if len(cur.text) > 0 {
+			cur.byte = binary
 			l.pieces = append(l.pieces, cur)
 		}
 		cur = likePiece{}
@@ -64,7 +75,7 @@ func compileLike(p []byte, fold bool) *likePattern {
 		case '\\':
 			i++
 			if i == len(p) {
-				l.escaped = compileLike(append(bytes.Clone(p[:i-1]), '%'), fold)
+				l.escaped = compileLike(append(bytes.Clone(p[:i-1]), '%'), fold, binary)
 				flush()
 				return l
 			}
@@ -92,8 +103,7 @@ func (p *likePiece) matchAt(s []byte) int {
 			return -1
 		}
 		if p.any[i] {
-			_, w := utf8.DecodeRune(s[at:])
-			at += w
+			at += p.width(s[at:])
 			continue
 		}
 		if s[at] != c {
@@ -120,8 +130,7 @@ func (p *likePiece) find(s []byte) (int, int) {
 		if i == len(s) {
 			break
 		}
-		_, w := utf8.DecodeRune(s[i:])
-		i += w
+		i += p.width(s[i:])
 	}
 	return -1, -1
 }
@@ -138,8 +147,7 @@ func (p *likePiece) matchEnd(s []byte) bool {
 		if i == len(s) {
 			break
 		}
-		_, w := utf8.DecodeRune(s[i:])
-		i += w
+		i += p.width(s[i:])
 	}
 	return false
 }
@@ -176,8 +184,8 @@ func (l *likePattern) match(s []byte) bool {
 	return !l.tail || last < 0 || ps[last].matchEnd(s)
 }
 
-// likeKernel compiles a constant pattern once, others whenever they change.
-func likeKernel(fold, negate bool) Kernel {
+// likeKernel compiles a constant pattern once, others whenever they change. Of bytea, an underscore is a byte.
+func likeKernel(fold, negate, binary bool) Kernel {
 	return func(_ *Ctx, args []*vec.Vec, out *vec.Vec, n int) {
 		var l *likePattern
 		var last []byte
@@ -186,7 +194,7 @@ func likeKernel(fold, negate bool) Kernel {
 				continue
 			}
 			if p := args[1].Bytes(i); l == nil || !args[1].Const && !bytes.Equal(p, last) {
-				l, last = compileLike(p, fold), p
+				l, last = compileLike(p, fold, binary), p
 			}
 			s := args[0].Bytes(i)
 			if l.escaped != nil {
@@ -303,12 +311,13 @@ func init() {
 		sym, name    string
 		fold, negate bool
 	}{{"~~", "like", false, false}, {"!~~", "notlike", false, true}, {"~~*", "texticlike", true, false}, {"!~~*", "texticnlike", true, true}} {
-		k := likeKernel(l.fold, l.negate)
+		k := likeKernel(l.fold, l.negate, false)
 		for _, t := range []string{"text", "name", "bpchar"} {
 			op(t+" "+l.sym+" text bool", k)
 		}
 		def(l.name+"(text,text) bool", k)
 		if !l.fold {
+			k := likeKernel(l.fold, l.negate, true)
 			op("bytea "+l.sym+" bytea bool", k)
 			def(l.name+"(bytea,bytea) bool", k)
 		}

@@ -314,8 +314,9 @@ func atoiSmall(s string) int {
 	return n
 }
 
-// posixZone reads name offset [dst]: the offset counts west, and a name may stand in angle brackets or be missing.
+// posixZone reads name offset [dst [offset]]: offsets count west, and a name may stand in angle brackets or be missing.
 func posixZone(s string) *Zone {
+	s = strings.ToUpper(s)
 	rest := s
 	word := func() (string, bool) {
 		if strings.HasPrefix(rest, "<") {
@@ -323,9 +324,9 @@ func posixZone(s string) *Zone {
 			rest = r
 			return w, ok
 		}
-		i := 0
-		for i < len(rest) && (rest[i]|32 >= 'a' && rest[i]|32 <= 'z') {
-			i++
+		i := strings.IndexAny(rest, "0123456789,+-")
+		if i < 0 {
+			i = len(rest)
 		}
 		w := rest[:i]
 		rest = rest[i:]
@@ -335,28 +336,31 @@ func posixZone(s string) *Zone {
 	if !ok || rest == "" {
 		return nil
 	}
-	sec, r, ok := cutOffset(rest)
+	west, r, ok := cutOffset(rest)
 	if !ok {
 		return nil
 	}
-	rest = r
-	if rest == "" {
+	if rest = r; rest == "" {
 		if std == "" {
-			std = string(appendOffset(nil, -sec))
-		} else if len(std) < 3 && !strings.HasPrefix(s, "<") {
-			return nil
+			std = string(appendOffset(nil, -west))
 		}
-		return fixedZone(s, std, -sec)
+		return fixedZone(s, std, -west)
 	}
 	dst, ok := word()
-	if !ok || rest != "" || len(std) < 3 || len(dst) < 3 {
+	if !ok || dst == "" {
 		return nil
 	}
+	dstWest := west - 3600
+	if rest != "" {
+		if dstWest, rest, ok = cutOffset(rest); !ok || rest != "" {
+			return nil
+		}
+	}
 	// A daylight zone without a rule follows that of the United States.
-	return usRuleZone(s, std, dst, -sec)
+	return usRuleZone(s, std, dst, -west, -dstWest)
 }
 
-func usRuleZone(name, std, dst string, off int) *Zone {
+func usRuleZone(name, std, dst string, off, dstOff int) *Zone {
 	z := &Zone{name: name, after: PosInfinity, periods: []zonePeriod{{start: NegInfinity, off: int32(off), abbrev: std}}}
 	for y := int64(1970); y < 2200; y++ {
 		start := DaysFromCivil(y, 3, 8)
@@ -364,8 +368,8 @@ func usRuleZone(name, std, dst string, off int) *Zone {
 		end := DaysFromCivil(y, 11, 1)
 		end += int64((7 - weekday(end)) % 7)
 		z.periods = append(z.periods,
-			zonePeriod{start*UsPerDay + 2*UsPerHour - int64(off)*UsPerSecond, int32(off + 3600), true, dst},
-			zonePeriod{end*UsPerDay + UsPerHour - int64(off)*UsPerSecond, int32(off), false, std})
+			zonePeriod{start*UsPerDay + 2*UsPerHour - int64(off)*UsPerSecond, int32(dstOff), true, dst},
+			zonePeriod{end*UsPerDay + 2*UsPerHour - int64(dstOff)*UsPerSecond, int32(off), false, std})
 	}
 	return z
 }

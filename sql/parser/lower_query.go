@@ -79,9 +79,7 @@ func (p *parser) with() *ast.With {
 			p.em.put(" AS ")
 			c.Stmt = p.subquery()
 		}
-		if p.isAny("search", "cycle") {
-			p.unsupported(p.pos(), "the "+map[bool]string{true: "SEARCH", false: "CYCLE"}[p.is("search")]+" clause of WITH", "Keep the path in an array column.")
-		}
+		p.searchAndCycle(&c)
 		w.CTEs = append(w.CTEs, c)
 		if !p.acceptOp(",") {
 			break
@@ -91,6 +89,65 @@ func (p *parser) with() *ast.With {
 		p.em.put(" ")
 	}
 	return w
+}
+
+// searchAndCycle parses what may follow a recursive WITH query.
+func (p *parser) searchAndCycle(c *ast.CTE) {
+	names := func() []string {
+		out := []string{p.colID()}
+		for p.acceptOp(",") {
+			out = append(out, p.colID())
+		}
+		return out
+	}
+	if at := p.pos(); p.accept("search") {
+		s := &ast.Search{Pos: at, Breadth: p.accept("breadth")}
+		if !s.Breadth {
+			p.expect("depth")
+		}
+		p.expect("first", "by")
+		s.By = names()
+		p.expect("set")
+		s.Set = p.colID()
+		c.Search = s
+	}
+	if at := p.pos(); p.accept("cycle") {
+		y := &ast.Cycle{Pos: at, Columns: names()}
+		p.expect("set")
+		y.Mark = p.colID()
+		y.Value = &ast.Literal{At: ast.At{Pos: at}, Kind: ast.LitBool, Text: "true"}
+		y.Other = &ast.Literal{At: ast.At{Pos: at}, Kind: ast.LitBool, Text: "false"}
+		if p.accept("to") {
+			y.Value = p.plainLiteral()
+			p.expect("default")
+			y.Other = p.plainLiteral()
+		}
+		p.expect("using")
+		y.Path = p.colID()
+		c.Cycle = y
+	}
+}
+
+// plainLiteral parses a text, a number, TRUE, FALSE or NULL.
+func (p *parser) plainLiteral() ast.Expr {
+	t := p.tok()
+	l := &ast.Literal{At: ast.At{Pos: int(t.char)}, Text: t.text}
+	switch {
+	case t.kind == tString:
+		l.Kind = ast.LitString
+	case t.kind == tInt:
+		l.Kind = ast.LitInt
+	case t.kind == tNumeric:
+		l.Kind = ast.LitNumeric
+	case t.isWord("true"), t.isWord("false"):
+		l.Kind = ast.LitBool
+	case t.isWord("null"):
+		l.Kind = ast.LitNull
+	default:
+		p.unexpected()
+	}
+	p.next()
+	return l
 }
 
 // nestedStatement parses DML inside of a query that is being lowered.

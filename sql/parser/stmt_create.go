@@ -38,10 +38,12 @@ func (p *parser) create() ast.Stmt {
 		kindOnly(!temp)
 		return p.createView(true, replace, false)
 	case p.accept("view"), p.accept("recursive", "view"):
-		if p.toks[p.i-2].isWord("recursive") {
-			p.unsupported(at, "CREATE RECURSIVE VIEW", "Write CREATE VIEW .. AS WITH RECURSIVE ..")
+		recursive := p.toks[p.i-2].isWord("recursive")
+		v := p.createView(false, replace, temp)
+		if recursive {
+			p.recursiveView(v)
 		}
-		return p.createView(false, replace, temp)
+		return v
 	case p.accept("sink"):
 		kindOnly(!replace && !temp)
 		return p.createSink()
@@ -486,7 +488,25 @@ func (p *parser) rootExprB(dst *ast.Expr) {
 	p.em.roots = append(p.em.roots, dst)
 }
 
-func (p *parser) createView(mat, replace, temp bool) ast.Stmt {
+// recursiveView makes of a view's query one that names the view: WITH RECURSIVE v (columns) AS (query) SELECT columns FROM v.
+func (p *parser) recursiveView(s *ast.CreateView) {
+	at := s.Name.Pos
+	if len(s.Columns) == 0 {
+		p.unexpected()
+	}
+	cols := make([]string, len(s.Columns))
+	out := &ast.Select{Pos: at, From: []ast.FromItem{&ast.TableRef{Name: ast.Name{Parts: []string{s.Name.Base()}, Pos: at}, Pos: at}}}
+	for i, c := range s.Columns {
+		cols[i] = QuoteIdent(c)
+		out.Items = append(out.Items, ast.SelectItem{Expr: &ast.ColumnRef{At: ast.At{Pos: at}, Parts: []string{c}}, Pos: at})
+	}
+	name, list := QuoteIdent(s.Name.Base()), strings.Join(cols, ", ")
+	s.Text = "WITH RECURSIVE " + name + "(" + list + ") AS (" + s.Text + ") SELECT " + list + " FROM " + name
+	with := &ast.With{Recursive: true, CTEs: []ast.CTE{{Name: s.Name.Base(), Columns: s.Columns, Stmt: s.Query, Pos: at}}}
+	s.Query = &ast.Query{With: with, Body: out, Pos: at}
+}
+
+func (p *parser) createView(mat, replace, temp bool) *ast.CreateView {
 	s := &ast.CreateView{Materialized: mat, OrReplace: replace, Temp: temp, IfNotExists: p.ifNotExists(), Name: p.name()}
 	if p.isOp("(") {
 		s.Columns = p.nameList()

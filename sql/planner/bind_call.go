@@ -37,7 +37,8 @@ type boundAgg struct {
 	filter Expr
 	order  []sortExpr
 	pos    int
-	direct int // how many of args are direct arguments of an ordered-set aggregate
+	direct int    // how many of args are direct arguments of an ordered-set aggregate
+	given  []Expr // direct arguments that are not among args
 }
 
 type sortExpr struct {
@@ -120,6 +121,9 @@ func (b *binder) call(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 		if e.Over != nil && (len(users) == 0 || len(fn.Lookup(name)) > 0 || len(fn.LookupAgg(name)) > 0 || isOverOnly(name)) {
 			return b.overCall(c, e)
 		}
+		if len(e.WithinGroup) > 0 && isHypothetical(name) {
+			return b.aggregate(c, e)
+		}
 		if len(fn.LookupAgg(name)) > 0 && !hidesAggregate(users, e) && (e.Star || len(fn.Lookup(name)) == 0 || e.Filter != nil || e.Distinct || len(e.OrderBy) > 0 || len(e.WithinGroup) > 0) {
 			return b.aggregate(c, e)
 		}
@@ -175,6 +179,9 @@ func (b *binder) call(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 					}
 				}
 			}
+		}
+		if isHypothetical(name) && len(args) > 0 {
+			return nil, errWithinGroup(name, e.Pos)
 		}
 		if isOverOnly(name) && pgerr.Code(err) == pgerr.UndefinedFunction {
 			return nil, pgerr.New(pgerr.WrongObjectType, "window function %s requires an OVER clause", name).At(e.Pos)
@@ -406,17 +413,33 @@ var aggForbidden = map[string]string{
 
 func (b *binder) aggregate(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 	name := e.Name.Base()
-	before, inner := len(b.mentioned), c.s
+	if len(e.WithinGroup) > 0 && isHypothetical(name) {
+		return b.hypothetical(c, e)
+	}
+	before := len(b.mentioned)
 	a, err := b.aggCall(c, e, name)
 	if err != nil {
 		return nil, err
 	}
+	return b.placeAggregate(c, a, before, name, e.Pos)
+}
+
+// placeAggregate gives the query that an aggregate belongs to its call, and the column that it becomes. before is how many columns had been
+// mentioned when its arguments were bound.
+func (b *binder) placeAggregate(c *exprCtx, a *boundAgg, before int, name string, pos int) (Expr, error) {
+	inner := c.s
 	all := append(slices.Clone(a.args[a.direct:]), a.filter)
 	for _, o := range a.order {
 		all = append(all, o.e)
 	}
 	if c = b.levelOf(c, all...); c.s != inner { // the subquery does not read what its outer query gathers
 		b.mentioned = b.mentioned[:before]
+		direct := refs(a.args[:a.direct]...)
+		for q := inner; q != nil && q != c.s; q = q.parent {
+			if direct.intersects(b.scopeCols(q)) {
+				return nil, pgerr.New(pgerr.GroupingError, "outer-level aggregate cannot contain a lower-level variable in its direct arguments").At(pos)
+			}
+		}
 	}
 	switch {
 	case c.clause == "FILTER" || !c.inAgg && (!c.aggs || c.sel == nil):
@@ -424,21 +447,21 @@ func (b *binder) aggregate(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 		if msg == "" {
 			msg = "aggregate functions are not allowed in " + c.clause
 		}
-		return nil, pgerr.New(pgerr.GroupingError, "%s", msg).At(e.Pos)
+		return nil, pgerr.New(pgerr.GroupingError, "%s", msg).At(pos)
 	case c.inAgg:
-		return nil, pgerr.New(pgerr.GroupingError, "aggregate function calls cannot be nested").At(e.Pos)
+		return nil, pgerr.New(pgerr.GroupingError, "aggregate function calls cannot be nested").At(pos)
 	}
 	key := a.key()
 	if c.sel.aggKeys == nil {
 		c.sel.aggKeys = map[string]int{}
 	}
 	if id, ok := c.sel.aggKeys[key]; ok {
-		return b.colAt(id, e.Pos), nil
+		return b.colAt(id, pos), nil
 	}
 	a.call.id = b.newCol(name, a.call.ret)
 	c.sel.aggs = append(c.sel.aggs, *a)
 	c.sel.aggKeys[key] = a.call.id
-	return b.colAt(a.call.id, e.Pos), nil
+	return b.colAt(a.call.id, pos), nil
 }
 
 // levelOf gives the context of the query that an aggregate or GROUPING in c belongs to: the innermost of those whose columns the arguments have,
@@ -529,10 +552,11 @@ func (b *binder) aggCall(c *exprCtx, e *ast.FuncCall, name string) (*boundAgg, e
 	}
 	if r.Agg.WithinGroup != (len(e.WithinGroup) > 0) {
 		if r.Agg.WithinGroup {
-			return nil, pgerr.New(pgerr.WrongObjectType, "WITHIN GROUP is required for ordered-set aggregate %s", name).At(e.Pos)
+			return nil, errWithinGroup(name, e.Pos)
 		}
 		return nil, pgerr.New(pgerr.WrongObjectType, "%s is not an ordered-set aggregate, so it cannot have WITHIN GROUP", name).At(e.Pos)
 	}
+	written := slices.Clone(a.args)
 	for i := range a.args {
 		if a.args[i], err = b.mustCoerce(a.args[i], r.Args[i], fn.Implicit, argAsts[i].Position()); err != nil {
 			return nil, err
@@ -548,10 +572,18 @@ func (b *binder) aggCall(c *exprCtx, e *ast.FuncCall, name string) (*boundAgg, e
 		return nil, err
 	}
 	if e.Distinct {
-		for _, o := range a.order {
+		for k, o := range a.order {
 			found := false
-			for i, x := range a.args { // PostgreSQL compares them as they are written, when the arguments have been converted
-				found = found || sameExpr(o.e, x) && (!o.literal || r.Agg.Args[min(i, len(r.Agg.Args)-1)].Is(types.Any))
+			for i, x := range a.args {
+				switch {
+				case o.literal: // PostgreSQL compares it before it is text, with an argument that is
+					found = found || sameExpr(o.e, x) && r.Agg.Args[min(i, len(r.Agg.Args)-1)].Is(types.Any)
+				case sameExpr(o.e, x):
+					found = true
+				case sameExpr(o.e, written[i]):
+					found = true
+					a.order[k].e = x
+				}
 			}
 			if !found {
 				return nil, pgerr.New(pgerr.InvalidColumnReference, "in an aggregate with DISTINCT, ORDER BY expressions must appear in argument list").At(items[0].Pos)
@@ -562,6 +594,10 @@ func (b *binder) aggCall(c *exprCtx, e *ast.FuncCall, name string) (*boundAgg, e
 		a.order = nil // an order that the result does not depend on
 	}
 	return a, nil
+}
+
+func errWithinGroup(name string, pos int) error {
+	return pgerr.New(pgerr.WrongObjectType, "WITHIN GROUP is required for ordered-set aggregate %s", name).At(pos)
 }
 
 func (b *binder) sortExprs(c *exprCtx, items []ast.OrderItem) ([]sortExpr, error) {

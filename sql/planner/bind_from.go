@@ -312,10 +312,15 @@ func (b *binder) view(rel *catalog.Relation, pos int) (*qres, error) {
 }
 
 func (b *binder) cteRef(c *cteScope, f *ast.TableRef, alias ast.Alias, lat *scope) (lrel, *scope, error) {
-	q, isQuery := c.cte.Stmt.(*ast.Query)
 	if rec := b.recursionOf(c); rec != nil {
 		return b.selfReference(rec, f, alias, lat)
 	}
+	if c.cte.Search != nil || c.cte.Cycle != nil {
+		if err := b.trace(c); err != nil {
+			return nil, nil, err
+		}
+	}
+	q, isQuery := c.cte.Stmt.(*ast.Query)
 	// The body is bound anew for each use; equal plans become one node in the end.
 	var r *qres
 	var err error

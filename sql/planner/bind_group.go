@@ -338,7 +338,7 @@ func (g *grouper) build(rel lrel) (lrel, error) {
 		}
 	}
 	for _, a := range g.sel.aggs {
-		for _, x := range a.args[:a.direct] {
+		for _, x := range slices.Concat(a.args[:a.direct], a.given) {
 			if refs(x).subsetOf(setOf(dependent...)) {
 				continue
 			}

@@ -53,6 +53,9 @@ func (b *binder) overCall(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 		if w.args, err = b.exprs(&in, e.Args); err != nil {
 			return nil, err
 		}
+		if len(w.args) > n[1] && isHypothetical(name) {
+			return nil, errWithinGroup(name, e.Pos)
+		}
 		if len(w.args) < n[0] || len(w.args) > n[1] {
 			return nil, fn.FuncError(fn.NoMatch, name, exprTypes(w.args)).(*pgerr.Error).At(e.Pos)
 		}
@@ -78,8 +81,11 @@ func (b *binder) overCall(c *exprCtx, e *ast.FuncCall) (Expr, error) {
 			}
 			if len(w.args) > 2 && err == nil {
 				two := []Expr{w.args[0], w.args[2]}
-				if _, err := b.common(two, name, nil); err != nil {
+				if _, err := fn.SelectCommonType(exprTypes(two)); err != nil {
 					return nil, fn.FuncError(fn.NoMatch, name, exprTypes(w.args)).(*pgerr.Error).At(e.Pos)
+				}
+				if _, err := b.common(two, name, []int{e.Args[0].Position(), e.Args[2].Position()}); err != nil {
+					return nil, err
 				}
 				w.args[0], w.args[2] = two[0], two[1]
 			}

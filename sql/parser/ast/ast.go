@@ -66,6 +66,24 @@ type CTE struct {
 	Columns      []string
 	Stmt         Stmt
 	Materialized *bool
+	Search       *Search
+	Cycle        *Cycle
+	Pos          Pos
+}
+
+// Search is SEARCH DEPTH or BREADTH FIRST BY columns SET name of a recursive query.
+type Search struct {
+	Breadth bool
+	By      []string
+	Set     string
+	Pos     Pos
+}
+
+// Cycle is CYCLE columns SET mark TO value DEFAULT other USING path of a recursive query. Value and Other are literals.
+type Cycle struct {
+	Columns      []string
+	Mark, Path   string
+	Value, Other Expr
 	Pos          Pos
 }
 
