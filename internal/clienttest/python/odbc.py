@@ -19,7 +19,7 @@ def usable(conn):
 
 
 def stream(mode, options):
-    """SQLCancel of another thread waits for the driver manager's lock, so the query is cancelled by a second connection."""
+    """Cancelled by a second connection: with SQLCancel of another thread the query did not end, and why is not known."""
     conn = connect(options)
     pid = conn.execute("SELECT pg_backend_pid()").fetchone()[0]
     other = connect()
